@@ -1,0 +1,189 @@
+/**
+ * The document the operator writes and the sidecar reads: policies with every reference resolved, every default
+ * filled in and every duration in milliseconds. Nothing here is optional that has a default.
+ */
+
+/** Whether a policy's decisions are carried out or only counted and logged. */
+export type Mode = 'Enforce' | 'Shadow';
+
+/** JWS algorithms (RFC 7518 §3.1) that a key set may use. */
+export type JwtAlgorithm = 'HS256' | 'RS256' | 'ES256';
+
+/** What a limit does while its store does not answer. */
+export type OnStoreFailure = 'LocalShare' | 'Allow' | 'Deny';
+
+/** How a limit counts; the bound that each keeps is in docs/limits.md. */
+export type LimitAlgorithm = 'SlidingWindow' | 'TokenBucket' | 'FixedWindow';
+
+/** Where counters shared by all pods live; null: in the memory of this process. */
+export interface StoreConfig {
+  /** `redis://` or `rediss://` URL, credentials included. */
+  readonly redisUrl: string;
+}
+
+/** How the client's address is found behind proxies. */
+export interface ClientIpConfig {
+  /** Number of proxies before us that append to X-Forwarded-For; 0 takes the socket's address. */
+  readonly trustedHops: number;
+  /** CIDRs whose sockets may speak through X-Forwarded-For at all; empty with trustedHops > 0: any peer. */
+  readonly trustedProxies: readonly string[];
+}
+
+/** One public (or, for HS*, secret) key that verifies tokens. */
+export interface VerificationKey {
+  /** RFC 7638 thumbprint for asymmetric keys, random for symmetric ones; matched exactly. */
+  readonly kid: string;
+  readonly algorithm: JwtAlgorithm;
+  /** The JWK members of RFC 7518 §6: kty with n, e | crv, x, y | k. Never a private member. */
+  readonly jwk: Readonly<Record<string, string>>;
+}
+
+/** Where a credential may stand in a request. Header names are lower case. */
+export type CredentialSource =
+  | { readonly kind: 'header'; readonly header: string; readonly scheme: string }
+  | { readonly kind: 'cookie'; readonly cookie: string };
+
+/** One issuer whose tokens are accepted, with its keys. */
+export interface JwtAuthenticator {
+  readonly name: string;
+  /** `namespace/name` of the SigningKeySet. */
+  readonly keySet: string;
+  /** Serial of the key set's outputs that `keys` were taken from. */
+  readonly keySetSerial: number;
+  readonly issuer: string;
+  /** A token must name at least one of these. Never empty. */
+  readonly audiences: readonly string[];
+  readonly clockSkewMs: number;
+  /** T: tokens with exp - iat above this are refused. */
+  readonly maxTokenLifetimeMs: number;
+  readonly requiredClaims: readonly string[];
+  readonly from: readonly CredentialSource[];
+  readonly keys: readonly VerificationKey[];
+}
+
+/** JSON pointers (RFC 6901) into the claims; the first that finds something wins. */
+export interface IdentityPointers {
+  readonly user: readonly string[];
+  readonly roles: readonly string[];
+  readonly tenant: readonly string[];
+  readonly tier: readonly string[];
+}
+
+/** A role with the permissions of every role it inherits already added. `*` grants every permission. */
+export interface RoleGrant {
+  readonly name: string;
+  readonly permissions: readonly string[];
+}
+
+/** Which requests a rule or a limit is about. Empty lists match everything. */
+export interface RequestMatch {
+  /** Lower case, without port or trailing dot. `*.example.com` matches one or more labels. */
+  readonly hosts: readonly string[];
+  /** Patterns of segments: literal, `{param}`, and `**` last. */
+  readonly paths: readonly string[];
+  readonly methods: readonly string[];
+}
+
+/** One way to be let in: every condition that is present must hold. */
+export interface AllowEntry {
+  readonly anonymous?: true;
+  readonly authenticated?: true;
+  /** Any of these roles. */
+  readonly roles?: readonly string[];
+  /** All of these permissions. */
+  readonly permissions?: readonly string[];
+  /** CEL; an error denies. */
+  readonly when?: string;
+}
+
+/** One rule of an AccessPolicy. */
+export interface AccessRule {
+  readonly name: string;
+  readonly match: RequestMatch;
+  /** Any entry lets the request in. */
+  readonly allow: readonly AllowEntry[];
+}
+
+/** How request paths are compared with patterns. */
+export interface PathMatching {
+  readonly case: 'Sensitive' | 'Insensitive';
+  readonly trailingSlash: 'Strict' | 'Ignore';
+  /** `;params` (RFC 3986 §3.3) inside a segment: refused with 400, or part of the segment. */
+  readonly parameters: 'Refuse' | 'Allow';
+}
+
+/** Cross-origin rules (Fetch standard, CORS protocol). */
+export interface CorsConfig {
+  /** Exact origins, or the single entry `*`. */
+  readonly origins: readonly string[];
+  readonly methods: readonly string[];
+  readonly headers: readonly string[];
+  readonly exposeHeaders: readonly string[];
+  readonly credentials: boolean;
+  readonly maxAgeMs: number;
+}
+
+/** What an AccessPolicy compiles to. */
+export interface AccessBundle {
+  readonly kind: 'Access';
+  readonly namespace: string;
+  readonly name: string;
+  readonly serial: number;
+  readonly mode: Mode;
+  readonly store: StoreConfig | null;
+  readonly clientIp: ClientIpConfig;
+  readonly jwt: readonly JwtAuthenticator[];
+  readonly identity: IdentityPointers;
+  readonly roles: readonly RoleGrant[];
+  readonly rules: readonly AccessRule[];
+  readonly pathMatching: PathMatching;
+  readonly cors: CorsConfig | null;
+  /** Headers added to every answer, lower-case name and value. */
+  readonly securityHeaders: readonly (readonly [string, string])[];
+  readonly forward: { readonly identityHeaders: boolean };
+}
+
+/** A rate of `limit` requests per `windowMs`; null: unlimited, said on purpose. */
+export interface Rate {
+  readonly limit: number;
+  readonly windowMs: number;
+}
+
+/** A named group of subjects with rates of its own. Without `when` the token's tier claim chooses it. */
+export interface Tier {
+  readonly name: string;
+  readonly when?: string;
+}
+
+/** What requests are counted by. */
+export type LimitKey = 'ip' | 'user' | 'tenant';
+
+/** One limit of a RateLimitPolicy. */
+export interface LimitConfig {
+  readonly name: string;
+  readonly match: RequestMatch;
+  readonly key: readonly LimitKey[];
+  readonly algorithm: LimitAlgorithm;
+  /** One rate for every tier of the policy, the built-in `anonymous` and `authenticated` included. */
+  readonly rates: Readonly<Record<string, Rate | null>>;
+  /** TokenBucket: bucket size, at least 1. Other algorithms: 0. */
+  readonly burst: number;
+  readonly onStoreFailure: OnStoreFailure;
+}
+
+/** What a RateLimitPolicy compiles to. */
+export interface LimitsBundle {
+  readonly kind: 'Limits';
+  readonly namespace: string;
+  readonly name: string;
+  readonly serial: number;
+  readonly mode: Mode;
+  readonly store: StoreConfig | null;
+  readonly clientIp: ClientIpConfig;
+  readonly tiers: readonly Tier[];
+  readonly limits: readonly LimitConfig[];
+  readonly timeouts: { readonly connectMs: number; readonly requestMs: number; readonly idleMs: number };
+}
+
+/** Any bundle. */
+export type Bundle = AccessBundle | LimitsBundle;

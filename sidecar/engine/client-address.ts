@@ -1,0 +1,33 @@
+import { BlockList, isIP } from 'node:net';
+import type { ClientIpConfig } from '../../policy/bundle/types.ts';
+
+/** Finds the client's address behind proxies. */
+export interface ClientAddress {
+  /** True when this peer may speak for others (X-Forwarded-*, X-Request-ID). */
+  trusts(peer: string): boolean;
+  /** The address to count and log by: the socket's, or the one that the last trusted hop saw. */
+  of(peer: string, forwardedFor: string): string;
+}
+
+/** Builds the lookup once per policy. With `trustedHops: 0` nothing that a header says is believed. */
+export function compileClientAddress(config: ClientIpConfig): ClientAddress {
+  const { trustedHops, trustedProxies } = config;
+  if (trustedHops === 0) return { trusts: () => false, of: (peer) => peer };
+  const proxies = new BlockList();
+  for (const cidr of trustedProxies) {
+    const [address = '', prefix] = cidr.split('/');
+    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
+    proxies.addSubnet(address, prefix === undefined ? (family === 'ipv6' ? 128 : 32) : Number(prefix), family);
+  }
+  const trusts = (peer: string): boolean =>
+    trustedProxies.length === 0 || proxies.check(peer, isIP(peer) === 6 ? 'ipv6' : 'ipv4');
+  return {
+    trusts,
+    of: (peer, forwardedFor) => {
+      if (forwardedFor === '' || !trusts(peer)) return peer;
+      const hops = forwardedFor.split(',');
+      const candidate = hops[hops.length - trustedHops]?.trim();
+      return candidate !== undefined && isIP(candidate) !== 0 ? candidate : peer;
+    },
+  };
+}

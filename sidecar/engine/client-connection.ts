@@ -1,0 +1,364 @@
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import { type CheckedHead, checkHead } from './check-head.ts';
+import { ChunkedDecoder } from './chunked-decoder.ts';
+import type { CoarseClock } from './coarse-clock.ts';
+import { MAX_HEAD_BYTES, overlongHead, parseRequestHead } from './request-head.ts';
+import { type Cause, type ProtocolRefusal, problemBody, RESCUE } from './rescue.ts';
+
+const EMPTY = Buffer.alloc(0);
+const HEAD_END = Buffer.from('\r\n\r\n');
+const HEAD_TIMEOUT_MS = 10_000;
+const KEEP_ALIVE_MS = 60_000;
+const LINGER_MS = 2_000;
+/** Bytes of the next requests that are held back while one is served; then the socket is paused. */
+const MAX_PIPELINED = 64 * 1024;
+/** Body bytes up to this are joined with the head into one write. */
+const JOIN_BYTES = 4_096;
+/** RFC-conforming clients are far faster; below it, after a grace, a body is a slow attack. */
+const MIN_BODY_BYTES_PER_SECOND = 500;
+const BODY_GRACE_MS = 10_000;
+/** A refused client may still be sending its body: so much of it is read and thrown away. */
+const MAX_DISCARD_BYTES = 1024 * 1024;
+
+/** Serves one request at a time on a connection. */
+export interface RequestHandler {
+  /** A new request: the handler calls `begin`, or refuses it at once. It must end by `endAnswer`, `detach` or `destroy`. */
+  onRequest(connection: ClientConnection, head: CheckedHead): void;
+  /** Malformed HTTP that was answered by the connection itself. */
+  onProtocolRefusal(cause: Cause, peer: string, requestId: string): void;
+  nextRequestId(): string;
+  onClosed(connection: ClientConnection): void;
+}
+
+/** What a request under way hears from its connection. */
+export interface ClientRequest {
+  onBody(data: Buffer): void;
+  onBodyEnd(): void;
+  /** The body is malformed or too slow: answer if that is still possible. */
+  onBodyFailure(cause: ProtocolRefusal): void;
+  onDrain(): void;
+  onGone(): void;
+}
+
+/** How an answer's body is delimited. */
+export type AnswerFraming = 'none' | 'length' | 'chunked' | 'until-close';
+
+type Phase = 'head' | 'body' | 'answer' | 'linger' | 'closed';
+
+/**
+ * One client connection: a strict HTTP/1.1 server on a socket (RFC 9112). Requests are served one after the other; what a client
+ * pipelines waits, bounded. A client that closes its side has left: its request is given up.
+ */
+export class ClientConnection {
+  readonly socket: Socket;
+  /** The peer's address; IPv4 in its own notation when it came mapped into IPv6 (RFC 4291 §2.5.5.2). */
+  readonly peer: string;
+  readonly #handler: RequestHandler;
+  readonly #clock: CoarseClock;
+  #phase: Phase = 'head';
+  #since: number;
+  /** Bytes not yet parsed, in a buffer that grows by doubling: a client that drips costs no quadratic copying. */
+  #pending: Buffer = EMPTY;
+  #pendingLength = 0;
+  #request: ClientRequest | null = null;
+  #bodyLeft = 0;
+  #chunks: ChunkedDecoder | null = null;
+  #bodyBytes = 0;
+  #bodyPaused = false;
+  #keepAlive = true;
+  #served = false;
+  #minor: 0 | 1 = 1;
+  #answerHead: string | null = null;
+  #answerChunked = false;
+
+  constructor(socket: Socket, handler: RequestHandler, clock: CoarseClock) {
+    this.socket = socket;
+    const address = socket.remoteAddress ?? '';
+    this.peer = address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
+    this.#handler = handler;
+    this.#clock = clock;
+    this.#since = clock.now;
+    socket.on('data', (data: Buffer) => this.#onData(data));
+    socket.on('drain', () => this.#request?.onDrain());
+    socket.on('end', () => {
+      if (this.#phase === 'linger') socket.destroySoon();
+      else this.#gone();
+    });
+    socket.on('error', () => {}); // 'close' follows
+    socket.on('close', () => this.#gone());
+  }
+
+  /** True while no request is under way. */
+  get idle(): boolean {
+    return this.#phase === 'head' && this.#pendingLength === 0;
+  }
+
+  // ---- the request -------------------------------------------------------------------------------------------------
+
+  #onData(data: Buffer): void {
+    switch (this.#phase) {
+      case 'head':
+        if (this.#pendingLength === 0) {
+          this.#since = this.#clock.now;
+          this.#readHeads(data);
+        } else {
+          this.#hold(data);
+          this.#readHeads(this.#takeHeld());
+        }
+        break;
+      case 'body':
+        if (this.#bodyPaused) this.#hold(data);
+        else this.#readBody(data);
+        break;
+      case 'answer':
+        this.#hold(data);
+        if (this.#pendingLength > MAX_PIPELINED) this.socket.pause();
+        break;
+      case 'linger':
+      case 'closed':
+        break;
+    }
+  }
+
+  /** Takes what was held back; parts of it may go on to wait in a socket's queue, so the buffer is given away. */
+  #takeHeld(): Buffer {
+    const held = this.#pending.subarray(0, this.#pendingLength);
+    this.#pendingLength = 0;
+    this.#pending = EMPTY;
+    return held;
+  }
+
+  /** Reads one head from the front of `data`; what follows it belongs to its body or waits. */
+  #readHeads(incoming: Buffer): void {
+    let data = incoming;
+    // RFC 9112 §2.2: one empty line before a request is forgiven.
+    if (data.length >= 2 && data[0] === 13 && data[1] === 10) data = data.subarray(2);
+    if (data.length === 0) return;
+    const end = data.indexOf(HEAD_END);
+    if (end < 0 || end > MAX_HEAD_BYTES) {
+      if (data.length > MAX_HEAD_BYTES) this.refuse(overlongHead(data.toString('latin1', 0, MAX_HEAD_BYTES)));
+      else this.#hold(data);
+      return;
+    }
+    const head = parseRequestHead(data.toString('latin1', 0, end));
+    if (typeof head === 'string') return this.refuse(head);
+    const checked = checkHead(head);
+    if (typeof checked === 'string') return this.refuse(checked);
+    this.#minor = head.minor;
+    this.#keepAlive = checked.keepAlive;
+    this.#since = this.#clock.now;
+    this.#bodyBytes = 0;
+    this.#bodyLeft = checked.contentLength;
+    this.#chunks = checked.body === 'chunked' ? new ChunkedDecoder() : null;
+    this.#phase = checked.body === 'none' ? 'answer' : 'body';
+    const rest = data.length === end + 4 ? null : data.subarray(end + 4);
+    if (rest !== null && checked.body === 'none') this.#hold(rest);
+    this.#handler.onRequest(this, checked);
+    if (rest !== null && checked.body !== 'none') this.#onData(rest);
+  }
+
+  /** The request that from now on hears what happens. */
+  begin(request: ClientRequest): void {
+    this.#request = request;
+  }
+
+  #readBody(data: Buffer): void {
+    this.#bodyBytes += data.length;
+    if (this.#request === null && this.#bodyBytes > MAX_DISCARD_BYTES) return this.#linger();
+    let used: number;
+    if (this.#chunks === null) {
+      used = Math.min(this.#bodyLeft, data.length);
+      this.#bodyLeft -= used;
+      this.#request?.onBody(used === data.length ? data : data.subarray(0, used));
+      if (this.#bodyLeft > 0) return;
+    } else {
+      used = this.#chunks.push(data, this);
+      if (used < 0) return this.#bodyFailed(this.#chunks.overlong ? 'chunk_extensions_too_large' : 'bad_framing');
+      if (!this.#chunks.done) return;
+    }
+    if (this.#phase !== 'body') return; // ended by what onBody did
+    if (used < data.length) this.#hold(data.subarray(used));
+    if (this.#request === null) return this.#next(); // the answer is long gone
+    this.#phase = 'answer';
+    this.#request.onBodyEnd();
+  }
+
+  /** For the chunked decoder. */
+  onChunk(data: Buffer): void {
+    this.#request?.onBody(data);
+  }
+
+  #bodyFailed(cause: ProtocolRefusal): void {
+    this.#keepAlive = false;
+    if (this.#request === null) this.#linger();
+    else this.#request.onBodyFailure(cause);
+  }
+
+  /** Stops the request body until `resumeBody`: it is not decided yet, or the application is slower than the client. */
+  pauseBody(): void {
+    this.#bodyPaused = true;
+    this.socket.pause();
+  }
+
+  resumeBody(): void {
+    if (!this.#bodyPaused) return;
+    this.#bodyPaused = false;
+    this.#bodyBytes = 0;
+    this.#since = this.#clock.now;
+    this.socket.resume();
+    if (this.#phase === 'body' && this.#pendingLength > 0) this.#readBody(this.#takeHeld());
+  }
+
+  #hold(data: Buffer): void {
+    const needed = this.#pendingLength + data.length;
+    if (needed > this.#pending.length) {
+      const grown = Buffer.allocUnsafe(Math.max(1024, needed, this.#pending.length * 2));
+      this.#pending.copy(grown, 0, 0, this.#pendingLength);
+      this.#pending = grown;
+    }
+    data.copy(this.#pending, this.#pendingLength);
+    this.#pendingLength = needed;
+  }
+
+  // ---- the answer --------------------------------------------------------------------------------------------------
+
+  /** Begins an answer. `headers`: flat, without Content-Length for `chunked`, without Connection. Sent with the first body bytes. */
+  startAnswer(status: number, headers: readonly string[], framing: AnswerFraming, keepAlive: boolean): void {
+    this.#answerChunked = framing === 'chunked' && this.#minor === 1;
+    if (!keepAlive || this.#minor === 0 || framing === 'until-close') this.#keepAlive = false;
+    let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`;
+    for (let i = 0; i < headers.length; i += 2) head += `${headers[i]}: ${headers[i + 1]}\r\n`;
+    if (this.#answerChunked) head += 'transfer-encoding: chunked\r\n';
+    this.#answerHead = this.#keepAlive ? `${head}\r\n` : `${head}connection: close\r\n\r\n`;
+  }
+
+  /** Sends body bytes; false asks the caller to wait for `onDrain`. */
+  writeAnswer(chunk: Buffer): boolean {
+    const { socket } = this;
+    const head = this.#takeHead();
+    if (this.#answerChunked) {
+      socket.cork();
+      socket.write(`${head}${chunk.length.toString(16)}\r\n`, 'latin1');
+      socket.write(chunk);
+      const ready = socket.write('\r\n', 'latin1');
+      socket.uncork();
+      return ready;
+    }
+    if (head === '') return socket.write(chunk);
+    if (chunk.length <= JOIN_BYTES) return socket.write(head + chunk.toString('latin1'), 'latin1');
+    socket.cork();
+    socket.write(head, 'latin1');
+    const ready = socket.write(chunk);
+    socket.uncork();
+    return ready;
+  }
+
+  /** Ends the answer, with its last bytes if there are any, and goes on with the next request. */
+  endAnswer(chunk: Buffer | null): void {
+    if (chunk !== null && chunk.length > 0) this.writeAnswer(chunk);
+    const rest = this.#takeHead() + (this.#answerChunked ? '0\r\n\r\n' : '');
+    if (rest !== '') this.socket.write(rest, 'latin1');
+    this.#request = null;
+    if (this.#phase === 'answer') {
+      if (this.#keepAlive) this.#next();
+      else this.#linger();
+    } else if (this.#phase === 'body') {
+      this.#bodyBytes = 0;
+      if (this.#keepAlive) this.resumeBody();
+      else this.#linger();
+    }
+  }
+
+  #takeHead(): string {
+    const head = this.#answerHead ?? '';
+    this.#answerHead = null;
+    return head;
+  }
+
+  /** RFC 9110 §10.1.1: the client may send its body now. */
+  sendContinue(): void {
+    this.socket.write('HTTP/1.1 100 Continue\r\n\r\n', 'latin1');
+  }
+
+  /** Answers malformed HTTP, which has no request to answer for, and closes: the two sides may not agree where the next one begins. */
+  refuse(cause: Cause): void {
+    const id = this.#handler.nextRequestId();
+    const body = problemBody(cause, id);
+    const headers = ['content-type', 'application/problem+json', 'cache-control', 'no-store', 'x-request-id', id];
+    headers.push('content-length', String(body.length));
+    this.startAnswer(RESCUE[cause].status, headers, 'length', false);
+    this.endAnswer(Buffer.from(body, 'latin1'));
+    if (this.#phase === 'head') this.#linger();
+    this.#handler.onProtocolRefusal(cause, this.peer, id);
+  }
+
+  #next(): void {
+    this.#served = true;
+    this.#phase = 'head';
+    this.#since = this.#clock.now;
+    if (this.#bodyPaused) this.resumeBody();
+    if (this.#pendingLength > 0) {
+      this.socket.resume();
+      // Not from within the previous answer: a client that pipelines could make the stack as deep as it likes.
+      setImmediate(() => {
+        if (this.#phase === 'head' && this.#pendingLength > 0) this.#readHeads(this.#takeHeld());
+      });
+    }
+  }
+
+  // ---- the end -----------------------------------------------------------------------------------------------------
+
+  /** Hands the socket over to a tunnel; returns bytes that came early. Nothing of this connection acts on it any more. */
+  detach(): Buffer {
+    const early = Buffer.from(this.#pending.subarray(0, this.#pendingLength));
+    this.socket.removeAllListeners();
+    this.#phase = 'closed';
+    this.#request = null;
+    this.#handler.onClosed(this);
+    return early;
+  }
+
+  /** Cuts the connection: an answer that cannot be completed must not look complete. */
+  destroy(): void {
+    this.#request = null;
+    this.socket.destroy();
+  }
+
+  /** Closes once idle: at once when no request is under way, else after its answer. */
+  closeWhenIdle(): void {
+    if (this.idle) this.#linger();
+    else this.#keepAlive = false;
+  }
+
+  /** Ends what has been waited for too long. Called every so often. */
+  enforceTimeouts(now: number): void {
+    const waited = now - this.#since;
+    if (this.#phase === 'head' && this.#pendingLength > 0 && waited > HEAD_TIMEOUT_MS) this.refuse('request_timeout');
+    else if (this.#phase === 'head' && waited > (this.#served ? KEEP_ALIVE_MS : HEAD_TIMEOUT_MS)) this.#linger();
+    else if (this.#phase === 'linger' && waited > LINGER_MS) this.socket.destroy();
+    else if (this.#phase === 'body' && !this.#bodyPaused && waited > BODY_GRACE_MS) {
+      if (this.#bodyBytes < (waited / 1_000) * MIN_BODY_BYTES_PER_SECOND) this.#bodyFailed('request_timeout');
+    }
+  }
+
+  /** Sends FIN and reads on for a moment: closing with unread bytes would reset the connection under our answer. */
+  #linger(): void {
+    if (this.#phase === 'closed' || this.#phase === 'linger') return;
+    this.#phase = 'linger';
+    this.#pendingLength = 0;
+    this.#since = this.#clock.now;
+    this.socket.resume();
+    this.socket.end();
+  }
+
+  #gone(): void {
+    if (this.#phase === 'closed') return;
+    this.#phase = 'closed';
+    const request = this.#request;
+    this.#request = null;
+    this.socket.destroy();
+    this.#handler.onClosed(this);
+    request?.onGone();
+  }
+}

@@ -1,0 +1,76 @@
+import type { DenialCode } from '../pipeline/filter.ts';
+
+/** Malformed or unacceptable HTTP, refused whatever the policy's mode. */
+export type ProtocolRefusal =
+  | 'malformed_request'
+  | 'bad_framing'
+  | 'bad_host'
+  | 'bad_path'
+  | 'bad_target'
+  | 'duplicate_header'
+  | 'bad_upgrade'
+  | 'target_too_long'
+  | 'headers_too_large'
+  | 'chunk_extensions_too_large'
+  | 'bad_content_type'
+  | 'method_not_allowed'
+  | 'expectation_failed'
+  | 'request_timeout';
+
+/** What can go wrong between us and the application. */
+export type UpstreamFailure = 'upstream_connect' | 'upstream_timeout' | 'upstream_reset' | 'upstream_protocol';
+
+/** Every reason for an answer that the application did not give. */
+export type Cause = DenialCode | ProtocolRefusal | UpstreamFailure | 'policy_not_loaded';
+
+/** How a cause looks to the client: nothing here depends on the request. */
+export interface Rescue {
+  readonly status: number;
+  readonly title: string;
+  /** One sentence without anything sensitive. */
+  readonly detail: string;
+  /** The connection cannot be trusted to be in step any more (RFC 9112 §9.6). */
+  readonly close: boolean;
+}
+
+function r(status: number, title: string, detail: string, close = false): Rescue {
+  return Object.freeze({ status, title, detail, close });
+}
+
+/** The one table from cause to HTTP answer; docs/errors.md is compared with it in CI. */
+export const RESCUE: Readonly<Record<Cause, Rescue>> = Object.freeze({
+  token_missing: r(401, 'Unauthorized', 'This request needs a token.'),
+  token_invalid: r(401, 'Unauthorized', 'The token was not accepted.'),
+  no_rule: r(403, 'Forbidden', 'No rule of the access policy covers this request.'),
+  forbidden: r(403, 'Forbidden', 'The access policy does not allow this request for this identity.'),
+  condition_error: r(403, 'Forbidden', 'A condition of the access policy could not be evaluated for this request.'),
+  origin_mismatch: r(403, 'Forbidden', 'A cookie identity needs an Origin that the access policy trusts.'),
+  rate_limited: r(429, 'Too Many Requests', 'A rate limit is used up; Retry-After says when to come back.'),
+  store_unavailable: r(503, 'Service Unavailable', 'The rate limit store does not answer.'),
+  internal_error: r(500, 'Internal Server Error', 'The request could not be decided and was therefore refused.'),
+  policy_not_loaded: r(503, 'Service Unavailable', 'No valid access policy has been loaded yet.'),
+  malformed_request: r(400, 'Bad Request', 'The request is not well-formed HTTP/1.1.', true),
+  bad_framing: r(400, 'Bad Request', 'Content-Length and Transfer-Encoding do not say one clear length.', true),
+  bad_host: r(400, 'Bad Request', 'The request needs exactly one valid Host.', true),
+  bad_path: r(400, 'Bad Request', 'The path has an ambiguous or forbidden form.', true),
+  bad_target: r(400, 'Bad Request', 'The request target must be a path.', true),
+  duplicate_header: r(400, 'Bad Request', 'A header that may occur once occurs more often.', true),
+  bad_upgrade: r(400, 'Bad Request', 'The WebSocket handshake is not valid (RFC 6455, section 4.2.1).', true),
+  target_too_long: r(414, 'URI Too Long', 'The request target is longer than 8 KiB.', true),
+  headers_too_large: r(431, 'Request Header Fields Too Large', 'More than 100 headers or 16 KiB of them.', true),
+  chunk_extensions_too_large: r(413, 'Content Too Large', 'The chunk extensions are too long.', true),
+  bad_content_type: r(415, 'Unsupported Media Type', 'The Content-Type is not a valid media type.', true),
+  method_not_allowed: r(405, 'Method Not Allowed', 'CONNECT and TRACE are not served.', true),
+  expectation_failed: r(417, 'Expectation Failed', 'The only expectation that is met is 100-continue.', true),
+  request_timeout: r(408, 'Request Timeout', 'The request did not arrive fast enough.', true),
+  upstream_connect: r(502, 'Bad Gateway', 'The application does not accept connections.'),
+  upstream_timeout: r(504, 'Gateway Timeout', 'The application did not answer in time.'),
+  upstream_reset: r(502, 'Bad Gateway', 'The application closed the connection before it had answered.'),
+  upstream_protocol: r(502, 'Bad Gateway', 'The application answered with something that is not valid HTTP/1.1.'),
+});
+
+/** The RFC 9457 body for a cause. `type` points to the line in docs/errors.md. */
+export function problemBody(cause: Cause, requestId: string): string {
+  const { status, title, detail } = RESCUE[cause];
+  return `{"type":"https://portcullis.dev/errors#${cause}","title":"${title}","status":${status},"detail":"${detail}","code":"${cause}","requestId":"${requestId}"}\n`;
+}

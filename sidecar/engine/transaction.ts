@@ -1,0 +1,225 @@
+import type { Socket } from 'node:net';
+import type { Exchange } from '../pipeline/exchange.ts';
+import type { Answer, Denial } from '../pipeline/filter.ts';
+import { runFinish, runRequest, runResponse } from '../pipeline/run-pipeline.ts';
+import type { CheckedHead } from './check-head.ts';
+import type { AnswerFraming, ClientConnection, ClientRequest } from './client-connection.ts';
+import type { EngineContext, Pipeline } from './engine-context.ts';
+import { type Cause, type ProtocolRefusal, problemBody, RESCUE, type UpstreamFailure } from './rescue.ts';
+import type { ResponseHead } from './response-head.ts';
+import { isAcceptedHandshake, openTunnel, type Tunnel } from './tunnel.ts';
+import type { ResponseSink, UpstreamConnection } from './upstream-connection.ts';
+
+/** RFC 9110 §9.2.2: only these may be sent again when a kept connection turned out to be closed. */
+const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
+
+/** One request from its checked head to the end of its answer: decided on, forwarded, answered, counted. */
+export class Transaction implements ResponseSink, ClientRequest {
+  readonly exchange: Exchange;
+  readonly #context: EngineContext;
+  readonly #pipeline: Pipeline;
+  readonly #client: ClientConnection;
+  readonly #head: CheckedHead;
+  #upstream: UpstreamConnection | null = null;
+  #answerStarted = false;
+  #bodySent = false;
+  #retried = false;
+  #finished = false;
+
+  constructor(
+    context: EngineContext,
+    pipeline: Pipeline,
+    client: ClientConnection,
+    head: CheckedHead,
+    exchange: Exchange,
+  ) {
+    this.#context = context;
+    this.#pipeline = pipeline;
+    this.#client = client;
+    this.#head = head;
+    this.exchange = exchange;
+    client.begin(this);
+  }
+
+  /** Runs the policy, then forwards or answers. */
+  run(): void {
+    const decision = runRequest(this.#pipeline.filters, this.exchange, this.#context.onFilterFault);
+    if (decision instanceof Promise) {
+      if (this.#head.body !== 'none') this.#client.pauseBody();
+      void decision.then((settled) => this.#decided(settled));
+    } else this.#decided(decision);
+  }
+
+  #decided(decision: Denial | Answer | undefined): void {
+    if (this.#finished) return;
+    if (decision === undefined) this.#forward();
+    else if (decision.kind === 'answer') this.#answer(decision.status, [...decision.headers], '', true);
+    else {
+      this.exchange.refusalReason = decision.reason;
+      this.refuse(decision.code, decision.headers);
+    }
+  }
+
+  /** Answers with the problem document of a cause (RFC 9457), or cuts the connection when an answer has begun. */
+  refuse(cause: Cause, extra: readonly string[] = []): void {
+    if (this.#finished) return;
+    this.#upstream?.destroy();
+    this.#upstream = null;
+    this.exchange.refusal = cause;
+    if (this.#answerStarted) {
+      this.#client.destroy(); // what has begun and cannot be completed must not look complete
+      this.#finish();
+      return;
+    }
+    const rescue = RESCUE[cause];
+    const headers = ['content-type', 'application/problem+json', 'cache-control', 'no-store', ...extra];
+    this.#answer(rescue.status, headers, problemBody(cause, this.exchange.id), !rescue.close);
+  }
+
+  #answer(status: number, headers: string[], body: string, keepAlive: boolean): void {
+    runResponse(this.#pipeline.filters, this.exchange, headers, this.#context.onFilterFault);
+    headers.push('x-request-id', this.exchange.id);
+    if (status !== 204) headers.push('content-length', String(body.length));
+    const bytes = body === '' || this.exchange.method === 'HEAD' ? null : Buffer.from(body, 'latin1');
+    this.#start(status, headers, 'length', keepAlive);
+    this.#client.endAnswer(bytes);
+    this.exchange.bytesSent = bytes?.length ?? 0;
+    this.#finish();
+  }
+
+  #start(status: number, headers: string[], framing: AnswerFraming, keepAlive: boolean): void {
+    this.#answerStarted = true;
+    this.exchange.status = status;
+    const close = this.#context.draining || this.exchange.upgrade;
+    this.#client.startAnswer(status, headers, framing, keepAlive && !close);
+  }
+
+  #forward(fresh = false): void {
+    const { exchange } = this;
+    const head = this.#head;
+    const upstream = this.#context.upstreams.acquire(fresh);
+    this.#upstream = upstream;
+    const ours = this.#pipeline.forwardLines(exchange, this.#client.peer, head);
+    upstream.start(
+      this,
+      exchange.method,
+      `${exchange.method} ${exchange.path}${exchange.query} HTTP/1.1\r\nhost: ${head.authority}\r\n${head.forwardLines}${ours}\r\n`,
+    );
+    if (head.body === 'none') {
+      this.#bodySent = true;
+      upstream.finishRequest();
+      return;
+    }
+    if (head.expectsContinue) this.#client.sendContinue();
+    this.#client.resumeBody();
+  }
+
+  // ---- what the client sends -----------------------------------------------------------------------------------------
+
+  onBody(data: Buffer): void {
+    const upstream = this.#upstream;
+    if (upstream === null) return;
+    const chunked = this.#head.body === 'chunked';
+    if (chunked) upstream.write(`${data.length.toString(16)}\r\n`);
+    let ready = upstream.write(data);
+    if (chunked) ready = upstream.write('\r\n');
+    if (!ready) this.#client.pauseBody();
+  }
+
+  onBodyEnd(): void {
+    this.#bodySent = true;
+    const upstream = this.#upstream;
+    if (upstream === null) return;
+    if (this.#head.body === 'chunked') upstream.write('0\r\n\r\n');
+    upstream.finishRequest();
+  }
+
+  onBodyFailure(cause: ProtocolRefusal): void {
+    this.refuse(cause);
+  }
+
+  onDrain(): void {
+    this.#upstream?.resume();
+  }
+
+  onGone(): void {
+    if (this.#finished) return;
+    this.#upstream?.destroy();
+    this.#upstream = null;
+    if (this.exchange.status === 0) this.exchange.status = 499;
+    this.#finish();
+  }
+
+  // ---- what the application answers ----------------------------------------------------------------------------------
+
+  onUpstreamDrain(): void {
+    this.#client.resumeBody();
+  }
+
+  onHead(head: ResponseHead): void {
+    const headers = this.#endToEnd(head.headers);
+    runResponse(this.#pipeline.filters, this.exchange, headers, this.#context.onFilterFault);
+    headers.push('x-request-id', this.exchange.id);
+    const framing = head.framing === 'until-close' ? 'chunked' : head.framing;
+    this.#start(head.status, headers, framing, this.#bodySent);
+  }
+
+  onAnswerBody(chunk: Buffer | null, last: boolean): void {
+    if (chunk !== null) this.exchange.bytesSent += chunk.length;
+    if (last) {
+      if (!this.#bodySent) this.#upstream?.destroy();
+      this.#upstream = null;
+      this.#client.endAnswer(chunk);
+      this.#finish();
+    } else if (chunk !== null && !this.#client.writeAnswer(chunk)) this.#upstream?.pause();
+  }
+
+  onUpgrade(head: ResponseHead, socket: Socket, rest: Buffer): void {
+    this.#upstream = null;
+    if (!this.exchange.upgrade || !isAcceptedHandshake(head, this.#head.websocketKey)) {
+      socket.destroy();
+      this.refuse('upstream_protocol');
+      return;
+    }
+    this.exchange.status = 101;
+    const headers = this.#endToEnd(head.headers);
+    headers.push('x-request-id', this.exchange.id);
+    const early = this.#client.detach();
+    const tunnel: Tunnel = openTunnel(this.#client.socket, socket, headers, rest, early, (bytes) => {
+      this.exchange.bytesSent = bytes;
+      this.#context.tunnels.delete(tunnel);
+      this.#finish();
+    });
+    this.#context.tunnels.add(tunnel);
+  }
+
+  onFailure(cause: UpstreamFailure, error: Error | null): void {
+    const upstream = this.#upstream;
+    this.#upstream = null;
+    const stale = cause === 'upstream_reset' && upstream?.failedStale === true;
+    if (stale && !this.#retried && this.#head.body === 'none' && IDEMPOTENT.has(this.exchange.method)) {
+      this.#retried = true;
+      this.#forward(true);
+      return;
+    }
+    this.exchange.refusalReason = error?.message ?? '';
+    this.refuse(cause);
+  }
+
+  /** The application's headers without those that the policy decides alone. */
+  #endToEnd(received: readonly string[]): string[] {
+    const owned = this.#pipeline.ownedAnswerHeaders;
+    const headers: string[] = [];
+    for (let i = 0; i < received.length; i += 2) {
+      const name = received[i] as string;
+      if (!owned.has(name)) headers.push(name, received[i + 1] as string);
+    }
+    return headers;
+  }
+
+  #finish(): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    runFinish(this.#pipeline.filters, this.exchange, this.#context.onFilterFault);
+  }
+}

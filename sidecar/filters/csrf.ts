@@ -1,0 +1,31 @@
+import type { Exchange } from '../pipeline/exchange.ts';
+import { denial, type Filter } from '../pipeline/filter.ts';
+
+const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
+const ORIGIN_MISMATCH = denial('origin_mismatch', 'csrf', 'cookie identity without a trusted origin');
+
+/**
+ * A browser sends cookies whoever asks. So an identity that came from a cookie needs, on unsafe methods and WebSocket
+ * handshakes, an Origin (RFC 6454 §7) that is this host or one that the policy's CORS block names.
+ */
+export function csrf(allowedOrigins: readonly string[], shadow: boolean): Filter {
+  const allowed = new Set(allowedOrigins.filter((origin) => origin !== '*'));
+  const trusted = (exchange: Exchange): boolean => {
+    const origin = exchange.header('origin');
+    if (origin === undefined) return exchange.header('sec-fetch-site') === 'same-origin';
+    return allowed.has(origin) || isSameHost(origin, exchange.authority);
+  };
+  return {
+    name: 'csrf',
+    shadow,
+    onRequest: (exchange) => {
+      if (!exchange.identityFromCookie || (SAFE.has(exchange.method) && !exchange.upgrade)) return undefined;
+      return trusted(exchange) ? undefined : ORIGIN_MISMATCH;
+    },
+  };
+}
+
+/** The scheme is not compared: TLS may end before us. Host and port are. */
+function isSameHost(origin: string, authority: string): boolean {
+  return origin === `https://${authority}` || origin === `http://${authority}`;
+}

@@ -1,0 +1,110 @@
+import { addressKey } from '../../policy/evaluate/address-key.ts';
+import type { AddressLimit, CompiledLimit, LimitMatcher, TierCounter } from '../../policy/evaluate/limit-matcher.ts';
+import { rateLimitHeaders } from '../../policy/evaluate/limiter/rate-limit-headers.ts';
+import { subjectKey } from '../../policy/evaluate/subject-key.ts';
+import type { TierOf } from '../../policy/evaluate/tiers.ts';
+import type { SidecarMetrics } from '../metrics/sidecar-metrics.ts';
+import type { Exchange } from '../pipeline/exchange.ts';
+import { type Decision, type Denial, denial, type Filter } from '../pipeline/filter.ts';
+import type { Admission, Demand, LimiterStore } from '../stores/limiter-store.ts';
+
+/** Answer headers that a policy with limits decides alone. */
+export const LIMIT_HEADERS: readonly string[] = ['ratelimit', 'ratelimit-policy'];
+
+/** What the limit layers work with. */
+export interface LimitOptions {
+  readonly matcher: LimitMatcher;
+  readonly tierOf: TierOf;
+  readonly store: LimiterStore;
+  readonly metrics: SidecarMetrics;
+  readonly shadow: boolean;
+}
+
+/** The limit layers of one RateLimitPolicy: by address before authentication, by subject after it. */
+export interface LimitLayers {
+  readonly byAddress: Filter;
+  readonly bySubject: Filter;
+  /** Charges a request whose credentials were refused as an anonymous one of its address. */
+  readonly spendAnonymous: (exchange: Exchange) => Decision | Promise<Decision>;
+}
+
+/** Builds the layers; they count through one store. In Shadow they add no headers either. */
+export function limitLayers(options: LimitOptions): LimitLayers {
+  const { matcher, tierOf, store, metrics, shadow } = options;
+
+  const consume = (exchange: Exchange, demands: readonly Demand[]): Decision | Promise<Decision> => {
+    const admission = store.consume(demands, exchange.receivedAt);
+    return admission instanceof Promise
+      ? admission.then((settled) => settle(exchange, demands, settled))
+      : settle(exchange, demands, admission);
+  };
+
+  const settle = (exchange: Exchange, demands: readonly Demand[], admission: Admission): Decision => {
+    if (!shadow) {
+      exchange.demands = exchange.demands === null ? demands : [...exchange.demands, ...demands];
+      exchange.quotas = exchange.quotas === null ? admission.quotas : [...exchange.quotas, ...admission.quotas];
+    }
+    return admission.admitted ? undefined : overLimit(exchange, demands, admission);
+  };
+
+  const overLimit = (exchange: Exchange, demands: readonly Demand[], admission: Admission): Denial => {
+    let worst = 0;
+    for (let i = 1; i < demands.length; i++) {
+      if ((admission.quotas[i]?.retryAfterMs ?? 0) > (admission.quotas[worst]?.retryAfterMs ?? 0)) worst = i;
+    }
+    const plan = demands[worst]!.plan;
+    metrics.overLimit(plan.name, exchange.tier);
+    const refusedByStore = admission.degraded && plan.onStoreFailure === 'Deny';
+    return denial(refusedByStore ? 'store_unavailable' : 'rate_limited', 'limit', plan.name);
+  };
+
+  const subject = (exchange: Exchange, identity: Exchange['identity']): Decision | Promise<Decision> => {
+    const limits = matcher.bySubject(exchange.host, exchange.path, exchange.method);
+    if (limits.length === 0) return undefined;
+    exchange.tier = tierOf(identity, exchange);
+    const demands = subjectDemands(limits, exchange, identity);
+    return demands.length === 0 ? undefined : consume(exchange, demands);
+  };
+
+  return {
+    byAddress: {
+      name: 'limit-by-address',
+      shadow,
+      onRequest: (exchange) => {
+        const limits = matcher.byAddress(exchange.host, exchange.path, exchange.method);
+        return limits.length === 0 ? undefined : consume(exchange, addressDemands(limits, exchange));
+      },
+      onResponse: (exchange, headers) => {
+        if (exchange.quotas === null || exchange.demands === null) return;
+        const { policy, rateLimit, retryAfter } = rateLimitHeaders(exchange.demands, exchange.quotas);
+        headers.push('ratelimit-policy', policy, 'ratelimit', rateLimit);
+        if (retryAfter !== null) headers.push('retry-after', retryAfter);
+      },
+    },
+    bySubject: { name: 'limit-by-subject', shadow, onRequest: (exchange) => subject(exchange, exchange.identity) },
+    spendAnonymous: (exchange) => subject(exchange, null),
+  };
+}
+
+function addressDemands(limits: readonly AddressLimit[], exchange: Exchange): Demand[] {
+  const address = subjectKey(['ip'], addressKey(exchange.clientAddress), null);
+  return limits.map(({ counter }) => demand(counter, address));
+}
+
+function subjectDemands(
+  limits: readonly CompiledLimit[],
+  exchange: Exchange,
+  identity: Exchange['identity'],
+): Demand[] {
+  const address = addressKey(exchange.clientAddress);
+  const demands: Demand[] = [];
+  for (const limit of limits) {
+    const counter = limit.counters.get(exchange.tier) ?? null;
+    if (counter !== null) demands.push(demand(counter, subjectKey(limit.key, address, identity)));
+  }
+  return demands;
+}
+
+function demand(counter: TierCounter, subject: string): Demand {
+  return { plan: counter.plan, key: counter.keyPrefix + subject };
+}

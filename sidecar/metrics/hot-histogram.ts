@@ -1,0 +1,43 @@
+import { Histogram } from 'prom-client';
+
+/** Upper bounds in seconds: from a cached answer of a local application to its time-out. */
+const BOUNDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30];
+
+/** A Prometheus histogram without labels whose `record` costs nanoseconds; prom-client renders it when scraped. */
+export class HotHistogram extends Histogram<string> {
+  readonly #name: string;
+  readonly #help: string;
+  readonly #counts = new Float64Array(BOUNDS.length + 1);
+  #sum = 0;
+
+  constructor(name: string, help: string) {
+    super({ name, help, buckets: BOUNDS, registers: [] });
+    this.#name = name;
+    this.#help = help;
+  }
+
+  record(seconds: number): void {
+    let i = 0;
+    while (i < BOUNDS.length && seconds > (BOUNDS[i] as number)) i++;
+    this.#counts[i] = (this.#counts[i] as number) + 1;
+    this.#sum += seconds;
+  }
+
+  override async get(): ReturnType<Histogram<string>['get']> {
+    const values: Awaited<ReturnType<Histogram<string>['get']>>['values'] = [];
+    let cumulative = 0;
+    for (let i = 0; i <= BOUNDS.length; i++) {
+      cumulative += this.#counts[i] as number;
+      const le = i < BOUNDS.length ? (BOUNDS[i] as number) : '+Inf';
+      values.push({ metricName: `${this.#name}_bucket`, labels: { le }, value: cumulative });
+    }
+    values.push({ metricName: `${this.#name}_sum`, labels: {}, value: this.#sum });
+    values.push({ metricName: `${this.#name}_count`, labels: {}, value: cumulative });
+    return { ...(await super.get()), name: this.#name, help: this.#help, values };
+  }
+
+  /** prom-client asks for this form when it renders text. */
+  getForPromString(): ReturnType<Histogram<string>['get']> {
+    return this.get();
+  }
+}

@@ -1,0 +1,212 @@
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { ShadowDenial } from '../pipeline/exchange.ts';
+import type { TokenRefusal } from '../tokens/token-verifier.ts';
+import { HotHistogram } from './hot-histogram.ts';
+
+/** State that is read when somebody scrapes. */
+export interface GaugeSources {
+  readonly websocketConnections: () => number;
+  readonly storeDegraded: () => boolean;
+  /** Serial in use by bundle kind, 0 for none. */
+  readonly policySerials: () => Readonly<Record<string, number>>;
+  readonly droppedLogLines: () => number;
+}
+
+const STATUSES = 600;
+
+/** The sidecar's metrics under the names of docs/metrics.md. No label takes a value that a client chooses. */
+export class SidecarMetrics {
+  readonly registry = new Registry();
+  readonly requestDuration: HotHistogram;
+  readonly authDuration: HotHistogram;
+  readonly #byRule = new Map<string, Float64Array>();
+  #authenticated = 0;
+  #refused = 0;
+  readonly #jwtFailures: Counter<'reason'>;
+  readonly #authorizationFailures: Counter<'rule' | 'method'>;
+  readonly #limitHits: Counter<'limit' | 'tier'>;
+  readonly #shadowDenials: Counter<'layer'>;
+  readonly #malformed: Counter<'reason'>;
+  readonly #filterFaults: Counter<'filter'>;
+  readonly #bundleErrors: Counter<'kind' | 'reason'>;
+  readonly #upstreamFailures: Counter<'reason'>;
+
+  constructor(sources: GaugeSources) {
+    const registers = [this.registry];
+    collectDefaultMetrics({ register: this.registry });
+    const byRule = this.#byRule;
+    const counts = () => ({ authenticated: this.#authenticated, refused: this.#refused });
+
+    new Counter({
+      name: 'portcullis_requests_total',
+      help: 'Requests answered, by rule of the access policy ("none": no rule matched) and status; 499: the client left first.',
+      labelNames: ['rule', 'code'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [rule, statuses] of byRule) {
+          for (let code = 0; code < STATUSES; code++) {
+            const count = statuses[code] as number;
+            if (count > 0) this.inc({ rule, code: String(code) }, count);
+          }
+        }
+      },
+    });
+    new Counter({
+      name: 'portcullis_authentication_attempts_total',
+      help: 'Requests that brought a token, by whether it was accepted.',
+      labelNames: ['success'],
+      registers,
+      collect() {
+        this.reset();
+        this.inc({ success: 'true' }, counts().authenticated);
+        this.inc({ success: 'false' }, counts().refused);
+      },
+    });
+    this.requestDuration = new HotHistogram(
+      'portcullis_request_duration_seconds',
+      'From the request head to the end of the answer.',
+    );
+    this.authDuration = new HotHistogram(
+      'portcullis_auth_duration_seconds',
+      'Verification of tokens that were not in the cache of verified tokens.',
+    );
+    this.registry.registerMetric(this.requestDuration);
+    this.registry.registerMetric(this.authDuration);
+    this.#jwtFailures = new Counter({
+      name: 'portcullis_jwt_validation_failures_total',
+      help: 'Tokens refused, by reason.',
+      labelNames: ['reason'],
+      registers,
+    });
+    this.#authorizationFailures = new Counter({
+      name: 'portcullis_authorization_failures_total',
+      help: 'Requests that the access policy refused, by rule and method.',
+      labelNames: ['rule', 'method'],
+      registers,
+    });
+    this.#limitHits = new Counter({
+      name: 'portcullis_rate_limit_hits_total',
+      help: 'Requests over a rate limit, by limit and tier.',
+      labelNames: ['limit', 'tier'],
+      registers,
+    });
+    this.#shadowDenials = new Counter({
+      name: 'portcullis_shadow_denials_total',
+      help: 'Decisions to refuse that mode Shadow did not carry out, by layer.',
+      labelNames: ['layer'],
+      registers,
+    });
+    this.#malformed = new Counter({
+      name: 'portcullis_malformed_requests_total',
+      help: 'Requests refused before any policy because their HTTP is ambiguous or too large, by reason.',
+      labelNames: ['reason'],
+      registers,
+    });
+    this.#filterFaults = new Counter({
+      name: 'portcullis_filter_faults_total',
+      help: 'Filters that threw; the request was refused. Above 0 is a bug in Portcullis.',
+      labelNames: ['filter'],
+      registers,
+    });
+    this.#bundleErrors = new Counter({
+      name: 'portcullis_bundle_errors_total',
+      help: 'Bundles that were refused; the last good one stays in use.',
+      labelNames: ['kind', 'reason'],
+      registers,
+    });
+    this.#upstreamFailures = new Counter({
+      name: 'portcullis_upstream_failures_total',
+      help: 'Requests that the application did not answer properly, by reason.',
+      labelNames: ['reason'],
+      registers,
+    });
+    new Gauge({
+      name: 'portcullis_websocket_connections',
+      help: 'Open WebSockets.',
+      registers,
+      collect() {
+        this.set(sources.websocketConnections());
+      },
+    });
+    new Gauge({
+      name: 'portcullis_store_degraded',
+      help: '1 while the rate limit store does not answer and onStoreFailure decides.',
+      registers,
+      collect() {
+        this.set(sources.storeDegraded() ? 1 : 0);
+      },
+    });
+    new Gauge({
+      name: 'portcullis_policy_serial',
+      help: 'Serial of the bundle in use, by kind; 0: none yet.',
+      labelNames: ['kind'],
+      registers,
+      collect() {
+        for (const [kind, serial] of Object.entries(sources.policySerials())) this.set({ kind }, serial);
+      },
+    });
+    new Gauge({
+      name: 'portcullis_log_lines_dropped',
+      help: 'Log lines dropped since the start because standard output was not read fast enough.',
+      registers,
+      collect() {
+        this.set(sources.droppedLogLines());
+      },
+    });
+  }
+
+  /** The counters of one rule by status: looked up once per bundle, incremented without any lookup. */
+  statusesOf(rule: string): Float64Array {
+    let statuses = this.#byRule.get(rule);
+    if (statuses === undefined) {
+      statuses = new Float64Array(STATUSES);
+      this.#byRule.set(rule, statuses);
+    }
+    return statuses;
+  }
+
+  tokenAccepted(): void {
+    this.#authenticated++;
+  }
+
+  tokenRefused(reason: TokenRefusal): void {
+    this.#refused++;
+    this.#jwtFailures.inc({ reason });
+  }
+
+  notAuthorized(rule: string, method: string): void {
+    this.#authorizationFailures.inc({ rule, method: knownMethod(method) });
+  }
+
+  overLimit(limit: string, tier: string): void {
+    this.#limitHits.inc({ limit, tier });
+  }
+
+  shadowDenied(denials: readonly ShadowDenial[]): void {
+    for (const { layer } of denials) this.#shadowDenials.inc({ layer });
+  }
+
+  malformed(reason: string): void {
+    this.#malformed.inc({ reason });
+  }
+
+  filterFault(filter: string): void {
+    this.#filterFaults.inc({ filter });
+  }
+
+  bundleRefused(kind: string, reason: string): void {
+    this.#bundleErrors.inc({ kind, reason });
+  }
+
+  upstreamFailed(reason: string): void {
+    this.#upstreamFailures.inc({ reason });
+  }
+}
+
+const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+/** The client chooses the method, so that only the usual ones become label values. */
+function knownMethod(method: string): string {
+  return METHODS.has(method) ? method : 'other';
+}

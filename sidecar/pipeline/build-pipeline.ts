@@ -1,0 +1,95 @@
+import type { AccessBundle, ClientIpConfig, LimitsBundle } from '../../policy/bundle/types.ts';
+import { compileAccess } from '../../policy/evaluate/access-evaluator.ts';
+import { compileLimits } from '../../policy/evaluate/limit-matcher.ts';
+import { compileTiers } from '../../policy/evaluate/tiers.ts';
+import type { LogSink } from '../../runtime/log.ts';
+import { compileClientAddress } from '../engine/client-address.ts';
+import type { Pipeline } from '../engine/engine-context.ts';
+import { authenticate } from '../filters/authenticate.ts';
+import { authorize } from '../filters/authorize.ts';
+import { CORS_HEADERS, cors } from '../filters/cors.ts';
+import { credentialPlaces } from '../filters/credentials.ts';
+import { csrf } from '../filters/csrf.ts';
+import { LIMIT_HEADERS, limitLayers } from '../filters/limits.ts';
+import { requestLog } from '../filters/request-log.ts';
+import { route } from '../filters/route.ts';
+import { securityHeaders } from '../filters/security-headers.ts';
+import type { SidecarMetrics } from '../metrics/sidecar-metrics.ts';
+import type { LimiterStore } from '../stores/limiter-store.ts';
+import type { TokenVerifier } from '../tokens/token-verifier.ts';
+import type { Filter } from './filter.ts';
+import { forwardLines } from './forward-lines.ts';
+
+const DEFAULT_TIMEOUTS = { connectMs: 1_000, requestMs: 30_000, idleMs: 60_000 };
+
+/** The bundles in force and what outlives a change of them. */
+export interface PipelineParts {
+  readonly access: AccessBundle;
+  /** Null where no RateLimitPolicy applies. */
+  readonly limits: { readonly bundle: LimitsBundle; readonly store: LimiterStore } | null;
+  readonly verifier: TokenVerifier;
+  readonly metrics: SidecarMetrics;
+  readonly sink: LogSink;
+}
+
+/**
+ * Compiles bundles into the one readable array of layers. Throws PortcullisError `bundle_invalid` or `key_refused` when a bundle
+ * cannot be enforced as it stands; nothing is in force half.
+ */
+export function buildPipeline({ access, limits, verifier, metrics, sink }: PipelineParts): Pipeline {
+  const evaluator = compileAccess(access);
+  const shadow = access.mode === 'Shadow';
+  const layers =
+    limits === null
+      ? null
+      : limitLayers({
+          matcher: compileLimits(limits.bundle, access.pathMatching),
+          tierOf: compileTiers(limits.bundle.tiers),
+          store: limits.store,
+          metrics,
+          shadow: limits.bundle.mode === 'Shadow',
+        });
+  const spendsQuietly = layers === null || limits?.bundle.mode === 'Shadow';
+  const ruleNames = access.rules.map(({ name }) => name);
+
+  const filters: (Filter | null | undefined)[] = [
+    requestLog(sink, metrics, ruleNames),
+    shadow ? null : securityHeaders(access.securityHeaders),
+    route(evaluator),
+    layers?.byAddress,
+    shadow || access.cors === null ? null : cors(access.cors),
+    authenticate({
+      places: credentialPlaces(access.jwt),
+      verifier,
+      evaluator,
+      metrics,
+      spendAnonymous: spendsQuietly ? () => undefined : layers.spendAnonymous,
+      shadow,
+    }),
+    csrf(access.cors?.origins ?? [], shadow),
+    layers?.bySubject,
+    authorize(evaluator, metrics, shadow),
+  ];
+
+  const owned = new Set<string>();
+  if (!shadow) {
+    for (const [name] of access.securityHeaders) owned.add(name);
+    if (access.cors !== null) for (const name of CORS_HEADERS) owned.add(name);
+  }
+  if (limits !== null && limits.bundle.mode === 'Enforce') for (const name of LIMIT_HEADERS) owned.add(name);
+
+  const clientAddress = compileClientAddress(clientIpOf(access.clientIp, limits?.bundle.clientIp));
+  return {
+    filters: filters.filter((filter) => filter !== null && filter !== undefined),
+    pathMatching: access.pathMatching,
+    clientAddress,
+    timeouts: limits?.bundle.timeouts ?? DEFAULT_TIMEOUTS,
+    ownedAnswerHeaders: owned,
+    forwardLines: forwardLines(clientAddress, access.forward.identityHeaders),
+  };
+}
+
+/** Both policies may say how the client's address is found; the one that says something holds for both. */
+function clientIpOf(access: ClientIpConfig, limits: ClientIpConfig | undefined): ClientIpConfig {
+  return access.trustedHops === 0 && limits !== undefined ? limits : access;
+}

@@ -1,0 +1,84 @@
+import type { Identity, RuleMatch } from '../../policy/evaluate/access-evaluator.ts';
+import type { NormalizedPath } from '../../policy/evaluate/normalize-path.ts';
+import type { Demand, Quota } from '../stores/limiter-store.ts';
+import type { Denial } from './filter.ts';
+
+/** A decision that Shadow mode did not carry out. */
+export type ShadowDenial = Denial;
+
+/** One request as filters see it: what was checked and normalised, never the parser's own objects. */
+export class Exchange {
+  /** X-Request-ID of this request, its log line and its audit record. */
+  readonly id: string;
+  readonly method: string;
+  /** Normalised path: the one that rules decide on and that is forwarded. */
+  readonly path: NormalizedPath;
+  /** Query with its leading `?`, or the empty string; never part of a match. */
+  readonly query: string;
+  /** Lower case, without port or trailing dot. */
+  readonly host: string;
+  /** Host as the client sees it, port included: what an Origin of the same site names. */
+  readonly authority: string;
+  /** End-to-end headers that are forwarded: lower-case names and values, alternating. */
+  readonly headers: readonly string[];
+  /** Address that limits, rules and logs use: the socket's, or the one trusted proxies vouch for. */
+  readonly clientAddress: string;
+  /** True for a WebSocket handshake. */
+  readonly upgrade: boolean;
+  /** Epoch milliseconds of arrival. */
+  readonly receivedAt: number;
+  /** performance.now() of arrival, milliseconds. */
+  readonly startedAt: number;
+
+  rule: RuleMatch | null = null;
+  identity: Identity | null = null;
+  /** True when the identity came from a cookie, which browsers send by themselves. */
+  identityFromCookie = false;
+  tier = 'anonymous';
+  /** Counters that this request was charged to, with what they said; in step. */
+  demands: readonly Demand[] | null = null;
+  quotas: readonly Quota[] | null = null;
+  /** What the answer was refused with, by policy or by the engine; empty when it was not. */
+  refusal = '';
+  refusalReason = '';
+  shadowDenials: ShadowDenial[] | null = null;
+  /** HTTP status of the answer; 0 until there is one, 499 when the client left first. */
+  status = 0;
+  /** Body bytes sent to the client. */
+  bytesSent = 0;
+  /** Filters entered so far: those whose onResponse and onFinish run. */
+  entered = 0;
+
+  constructor(
+    id: string,
+    method: string,
+    path: NormalizedPath,
+    query: string,
+    host: string,
+    authority: string,
+    headers: readonly string[],
+    clientAddress: string,
+    upgrade: boolean,
+    receivedAt: number,
+    startedAt: number,
+  ) {
+    this.id = id;
+    this.method = method;
+    this.path = path;
+    this.query = query;
+    this.host = host;
+    this.authority = authority;
+    this.headers = headers;
+    this.clientAddress = clientAddress;
+    this.upgrade = upgrade;
+    this.receivedAt = receivedAt;
+    this.startedAt = startedAt;
+  }
+
+  /** The first value of a header by its lower-case name. */
+  header(name: string): string | undefined {
+    const headers = this.headers;
+    for (let i = 0; i < headers.length; i += 2) if (headers[i] === name) return headers[i + 1];
+    return undefined;
+  }
+}
