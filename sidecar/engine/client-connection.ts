@@ -142,9 +142,15 @@ export class ClientConnection {
       return;
     }
     const head = parseRequestHead(data.toString('latin1', 0, end));
-    if (typeof head === 'string') return this.refuse(head);
+    if (typeof head === 'string') {
+      this.refuse(head);
+      return;
+    }
     const checked = checkHead(head);
-    if (typeof checked === 'string') return this.refuse(checked);
+    if (typeof checked === 'string') {
+      this.refuse(checked);
+      return;
+    }
     this.#minor = head.minor;
     this.#keepAlive = checked.keepAlive;
     this.#since = this.#clock.now;
@@ -165,7 +171,10 @@ export class ClientConnection {
 
   #readBody(data: Buffer): void {
     this.#bodyBytes += data.length;
-    if (this.#request === null && this.#bodyBytes > MAX_DISCARD_BYTES) return this.#linger();
+    if (this.#request === null && this.#bodyBytes > MAX_DISCARD_BYTES) {
+      this.#linger();
+      return;
+    }
     let used: number;
     if (this.#chunks === null) {
       used = Math.min(this.#bodyLeft, data.length);
@@ -174,12 +183,18 @@ export class ClientConnection {
       if (this.#bodyLeft > 0) return;
     } else {
       used = this.#chunks.push(data, this);
-      if (used < 0) return this.#bodyFailed(this.#chunks.overlong ? 'chunk_extensions_too_large' : 'bad_framing');
+      if (used < 0) {
+        this.#bodyFailed(this.#chunks.overlong ? 'chunk_extensions_too_large' : 'bad_framing');
+        return;
+      }
       if (!this.#chunks.done) return;
     }
     if (this.#phase !== 'body') return; // ended by what onBody did
     if (used < data.length) this.#hold(data.subarray(used));
-    if (this.#request === null) return this.#next(); // the answer is long gone
+    if (this.#request === null) {
+      this.#next();
+      return;
+    } // the answer is long gone
     this.#phase = 'answer';
     this.#request.onBodyEnd();
   }
