@@ -1,0 +1,131 @@
+import type { Check } from './check.ts';
+import { count, flag, list, name, nullable, object, oneOf, record, someOf, text, yes } from './check.ts';
+import type {
+  AccessBundle,
+  AccessRule,
+  AllowEntry,
+  ClientIpConfig,
+  CorsConfig,
+  CredentialSource,
+  IdentityPointers,
+  JwtAlgorithm,
+  JwtAuthenticator,
+  LimitConfig,
+  LimitsBundle,
+  Mode,
+  PathMatching,
+  Rate,
+  RequestMatch,
+  RoleGrant,
+  StoreConfig,
+  Tier,
+  VerificationKey,
+} from './types.ts';
+
+const mode = oneOf<Mode>('Enforce', 'Shadow');
+const names = list(name);
+const store = nullable(object<StoreConfig>({ redisUrl: name }));
+const clientIp = object<ClientIpConfig>({ trustedHops: count(0), trustedProxies: names });
+
+const credentialInHeader = object<Extract<CredentialSource, { kind: 'header' }>>({
+  kind: oneOf('header'),
+  header: name,
+  scheme: text,
+});
+const credentialInCookie = object<Extract<CredentialSource, { kind: 'cookie' }>>({
+  kind: oneOf('cookie'),
+  cookie: name,
+});
+const credential: Check<CredentialSource> = (value, place) =>
+  typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'cookie'
+    ? credentialInCookie(value, place)
+    : credentialInHeader(value, place);
+
+const authenticator = object<JwtAuthenticator>({
+  name,
+  keySet: name,
+  keySetSerial: count(1),
+  issuer: name,
+  audiences: someOf(name),
+  clockSkewMs: count(0),
+  maxTokenLifetimeMs: count(1),
+  requiredClaims: names,
+  from: someOf(credential),
+  keys: list(
+    object<VerificationKey>({
+      kid: name,
+      algorithm: oneOf<JwtAlgorithm>('HS256', 'RS256', 'ES256'),
+      jwk: record(text),
+    }),
+  ),
+});
+
+const match = object<RequestMatch>({ hosts: names, paths: names, methods: names });
+
+const allow = object<AllowEntry>(
+  { anonymous: yes, authenticated: yes, roles: someOf(name), permissions: someOf(name), when: name },
+  ['anonymous', 'authenticated', 'roles', 'permissions', 'when'],
+);
+
+const header: Check<readonly [string, string]> = (value, place) => {
+  const [key, content] = list(text)(value, place);
+  return [name(key, `${place}[0]`), text(content, `${place}[1]`)];
+};
+
+/** Checks that a decoded document is an access bundle, member for member. */
+export const accessBundle = object<AccessBundle>({
+  kind: oneOf('Access'),
+  namespace: name,
+  name,
+  serial: count(1),
+  mode,
+  store,
+  clientIp,
+  jwt: list(authenticator),
+  identity: object<IdentityPointers>({ user: names, roles: names, tenant: names, tier: names }),
+  roles: list(object<RoleGrant>({ name, permissions: names })),
+  rules: list(object<AccessRule>({ name, match, allow: list(allow) })),
+  pathMatching: object<PathMatching>({
+    case: oneOf('Sensitive', 'Insensitive'),
+    trailingSlash: oneOf('Strict', 'Ignore'),
+    parameters: oneOf('Refuse', 'Allow'),
+  }),
+  cors: nullable(
+    object<CorsConfig>({
+      origins: names,
+      methods: names,
+      headers: names,
+      exposeHeaders: names,
+      credentials: flag,
+      maxAgeMs: count(0),
+    }),
+  ),
+  securityHeaders: list(header),
+  forward: object<AccessBundle['forward']>({ identityHeaders: flag }),
+});
+
+const rate = nullable(object<Rate>({ limit: count(1), windowMs: count(1) }));
+
+/** Checks that a decoded document is a limits bundle, member for member. */
+export const limitsBundle = object<LimitsBundle>({
+  kind: oneOf('Limits'),
+  namespace: name,
+  name,
+  serial: count(1),
+  mode,
+  store,
+  clientIp,
+  tiers: list(object<Tier>({ name, when: name }, ['when'])),
+  limits: list(
+    object<LimitConfig>({
+      name,
+      match,
+      key: someOf(oneOf('ip', 'user', 'tenant')),
+      algorithm: oneOf('SlidingWindow', 'TokenBucket', 'FixedWindow'),
+      rates: record(rate),
+      burst: count(0),
+      onStoreFailure: oneOf('LocalShare', 'Allow', 'Deny'),
+    }),
+  ),
+  timeouts: object<LimitsBundle['timeouts']>({ connectMs: count(1), requestMs: count(1), idleMs: count(1) }),
+});
