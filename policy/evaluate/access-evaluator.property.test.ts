@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { exampleAccessBundle } from '../bundle/example-bundles.ts';
+import type { AccessBundle, AllowEntry } from '../bundle/types.ts';
+import { compileAccess, type RequestFacts } from './access-evaluator.ts';
+import { decodedSegments, normalizePath } from './normalize-path.ts';
+import {
+  REFERENCE_CONDITIONS,
+  type ReferenceRequest,
+  referenceAuthorize,
+  referenceFind,
+} from './test/reference-evaluator.ts';
+
+const RUNS = { numRuns: Number(process.env['FC_RUNS'] ?? 3000) };
+const HOSTS = ['a.x', 'b.a.x', 'c.b.a.x', 'y'];
+const ROLES = ['r1', 'r2', 'r3', 'undeclared'];
+const PERMISSIONS = Array.from({ length: 40 }, (_, index) => `p${index}`);
+
+const literal = fc.constantFrom('a', 'b', 'A', 'a:b', 'caf%C3%A9');
+const pattern = fc
+  .record({
+    parts: fc.array(fc.oneof({ weight: 2, arbitrary: literal }, { weight: 1, arbitrary: fc.constant('{}') }), {
+      maxLength: 3,
+    }),
+    end: fc.constantFrom('', '', '/', '/**'),
+  })
+  .map(({ parts, end }) => {
+    const names = ['x', 'y', 'z'];
+    const text = parts.map((part) => (part === '{}' ? `/{${names.shift()}}` : `/${part}`)).join('');
+    return text === '' ? `/${end.slice(1)}` : text + end;
+  });
+const entry: fc.Arbitrary<AllowEntry> = fc.record(
+  {
+    anonymous: fc.constant(true as const),
+    authenticated: fc.constant(true as const),
+    roles: fc.subarray(ROLES, { minLength: 1 }),
+    permissions: fc.subarray(PERMISSIONS, { minLength: 1, maxLength: 3 }),
+    when: fc.constantFrom(...Object.keys(REFERENCE_CONDITIONS)),
+  },
+  { requiredKeys: [] },
+);
+const bundle: fc.Arbitrary<AccessBundle> = fc
+  .record({
+    roles: fc.tuple(...ROLES.slice(0, 3).map((name) => rolePermissions(name))),
+    rules: fc.array(
+      fc.record({
+        match: fc.record({
+          hosts: fc.subarray(['a.x', '*.x', '*.a.x', 'y'], { maxLength: 2 }),
+          paths: fc.array(pattern, { maxLength: 3 }),
+          methods: fc.subarray(['GET', 'POST', 'HEAD'], { maxLength: 2 }),
+        }),
+        allow: fc.array(entry, { minLength: 1, maxLength: 3 }),
+      }),
+      { maxLength: 8 },
+    ),
+    pathMatching: fc.record({
+      case: fc.constantFrom('Sensitive' as const, 'Insensitive' as const),
+      trailingSlash: fc.constantFrom('Strict' as const, 'Ignore' as const),
+      parameters: fc.constant('Refuse' as const),
+    }),
+  })
+  .map(({ roles, rules, pathMatching }) => ({
+    ...exampleAccessBundle,
+    roles,
+    rules: rules.map((rule, index) => ({ name: `rule-${index}`, ...rule })),
+    pathMatching,
+  }));
+const request = fc.record({
+  host: fc.constantFrom(...HOSTS),
+  rawPath: fc
+    .array(fc.constantFrom('a', 'b', 'A', '%41', 'a:b', 'a%3ab', 'caf%C3%A9', 'CAF%c3%a9', '..', '%2e', 'other'), {
+      maxLength: 4,
+    })
+    .chain((parts) => fc.constantFrom(`/${parts.join('/')}`, `/${parts.join('/')}/`)),
+  method: fc.constantFrom('GET', 'POST', 'HEAD', 'DELETE'),
+  ip: fc.constantFrom('10.0.0.1', '192.0.2.1'),
+});
+const claims = fc.option(
+  fc.record({ sub: fc.constantFrom('u1', 'a', 'b'), roles: fc.subarray(ROLES) }, { requiredKeys: ['roles'] }),
+);
+
+function rolePermissions(name: string) {
+  const permissions = fc.oneof(
+    { weight: 4, arbitrary: fc.subarray(PERMISSIONS) },
+    { weight: 1, arbitrary: fc.constant(['*']) },
+  );
+  return permissions.map((list) => ({ name, permissions: list }));
+}
+
+function factsOf(made: { method: string; ip: string }): RequestFacts {
+  return { method: made.method, query: '', headers: [], clientAddress: made.ip, receivedAt: 0 };
+}
+
+test('the compiled evaluator finds the rule and comes to the answer of a slow obvious one', () => {
+  const answers = new Map<string, number>();
+  fc.assert(
+    fc.property(bundle, fc.array(fc.tuple(request, claims), { minLength: 1, maxLength: 8 }), (policy, requests) => {
+      const evaluator = compileAccess(policy);
+      for (const [made, token] of requests) {
+        const path = normalizePath(made.rawPath, policy.pathMatching);
+        if (typeof path !== 'string') continue;
+        const plain: ReferenceRequest = {
+          ...made,
+          segments: decodedSegments(path),
+          slash: path.endsWith('/') && path !== '/',
+        };
+        const who = token === null ? null : { user: token.sub ?? null, roles: token.roles, claims: token };
+        const expected = referenceFind(policy, plain);
+        const found = evaluator.findRule(made.host, path, made.method);
+        assert.equal(found?.name, expected?.rule.name);
+        assert.deepEqual({ ...found?.params }, { ...expected?.params });
+        const answer = evaluator.authorize(found, token === null ? null : evaluator.identify(token), factsOf(made));
+        assert.equal(answer, referenceAuthorize(policy, expected, who, plain));
+        answers.set(answer, (answers.get(answer) ?? 0) + 1);
+      }
+    }),
+    RUNS,
+  );
+  for (const answer of ['Allow', 'unauthenticated', 'no_rule', 'forbidden', 'condition_error']) {
+    assert.ok((answers.get(answer) ?? 0) > 0, `the generator never led to ${answer}`);
+  }
+});
+
+test('adding a role never removes a permission', () => {
+  fc.assert(
+    fc.property(bundle, request, fc.subarray(ROLES), fc.constantFrom(...ROLES), (policy, made, roles, added) => {
+      const evaluator = compileAccess(policy);
+      const path = normalizePath(made.rawPath, policy.pathMatching);
+      fc.pre(typeof path === 'string');
+      const match = evaluator.findRule(made.host, path, made.method);
+      const before = evaluator.identify({ sub: 'u1', roles });
+      const after = evaluator.identify({ sub: 'u1', roles: [...roles, added] });
+      for (const [word, bits] of before.permissions.permissions.entries()) {
+        assert.equal(bits & ~after.permissions.permissions[word]!, 0);
+      }
+      if (evaluator.authorize(match, before, factsOf(made)) === 'Allow') {
+        assert.equal(evaluator.authorize(match, after, factsOf(made)), 'Allow');
+      }
+    }),
+    RUNS,
+  );
+});

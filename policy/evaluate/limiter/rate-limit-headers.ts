@@ -1,0 +1,71 @@
+import type { LimitAlgorithm } from '../../bundle/types.ts';
+
+/** One limit that a request was counted under. */
+export interface HeaderDemand {
+  readonly plan: {
+    readonly name: string;
+    readonly algorithm: LimitAlgorithm;
+    readonly limit: number;
+    readonly windowMs: number;
+    readonly burst: number;
+  };
+}
+
+/** What the counter of that limit said. */
+export interface HeaderQuota {
+  readonly remaining: number;
+  readonly resetMs: number;
+  readonly retryAfterMs: number;
+}
+
+/** Values of the header fields that tell a client about its limits. */
+export interface RateLimitHeaders {
+  /** RateLimit-Policy: every limit that the request was counted under, in the order of the demands. */
+  readonly policy: string;
+  /** RateLimit: the strictest of them. */
+  readonly rateLimit: string;
+  /** Retry-After in whole seconds (RFC 9110 §10.2.3); null when every counter admitted. */
+  readonly retryAfter: string | null;
+}
+
+/**
+ * Header values for the demands of a request, at least one, and their quotas in the same order
+ * (draft-ietf-httpapi-ratelimit-headers-10 §3 and §4). Seconds are rounded up: a client that waits as told is not too early. A bucket is
+ * shown as its size in the time that fills it. Names must be printable ASCII.
+ */
+export function rateLimitHeaders(demands: readonly HeaderDemand[], quotas: readonly HeaderQuota[]): RateLimitHeaders {
+  let policy = '';
+  let strictest = 0;
+  for (let i = 0; i < demands.length; i++) {
+    const { plan } = demands[i]!;
+    policy += `${i === 0 ? '' : ', '}${policyItem(plan)}`;
+    if (isStricter(quotas[i]!, quotas[strictest]!)) strictest = i;
+  }
+  const { remaining, resetMs, retryAfterMs } = quotas[strictest]!;
+  return {
+    policy,
+    rateLimit: `${quoted(demands[strictest]!.plan.name)};r=${remaining};t=${seconds(resetMs)}`,
+    retryAfter: retryAfterMs === 0 ? null : String(seconds(retryAfterMs)),
+  };
+}
+
+/** The one to wait for longest; when none is exhausted, the one with the fewest requests left. */
+function isStricter(quota: HeaderQuota, than: HeaderQuota): boolean {
+  if (quota.retryAfterMs !== than.retryAfterMs) return quota.retryAfterMs > than.retryAfterMs;
+  return quota.remaining < than.remaining;
+}
+
+function policyItem({ name, algorithm, limit, windowMs, burst }: HeaderDemand['plan']): string {
+  return algorithm === 'TokenBucket'
+    ? `${quoted(name)};q=${burst};w=${seconds((burst * windowMs) / limit)}`
+    : `${quoted(name)};q=${limit};w=${seconds(windowMs)}`;
+}
+
+/** A String of RFC 9651 §3.3.3. */
+function quoted(text: string): string {
+  return text.includes('"') || text.includes('\\') ? `"${text.replace(/["\\]/g, '\\$&')}"` : `"${text}"`;
+}
+
+function seconds(milliseconds: number): number {
+  return Math.ceil(milliseconds / 1000);
+}

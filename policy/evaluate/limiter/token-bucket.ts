@@ -1,0 +1,46 @@
+import type { Allowance, Counter } from './counter.ts';
+
+/**
+ * Never admits more than `burst + limit × t / windowMs` requests in any interval of t. Kept as what is missing from
+ * the full bucket, in whole units (a request costs `windowMs` units, each millisecond pays back `limit`), so that nothing is ever rounded.
+ */
+export class TokenBucket implements Counter {
+  readonly algorithm = 'TokenBucket';
+  readonly windowMs: number;
+  #debt = 0;
+  #at = 0;
+
+  constructor(windowMs: number) {
+    this.windowMs = windowMs;
+  }
+
+  available(allowance: Allowance, now: number): number {
+    // A clock that stepped back pays nothing for the time it repeats.
+    if (this.#at > 0 && now > this.#at) this.#debt = Math.max(0, this.#debt - (now - this.#at) * allowance.limit);
+    this.#at = now;
+    const room = allowance.burst * this.windowMs - this.#debt;
+    return room < this.windowMs ? 0 : Math.floor(room / this.windowMs);
+  }
+
+  charge(): void {
+    this.#debt += this.windowMs;
+  }
+
+  assume(requests: number): void {
+    this.#debt += requests * this.windowMs;
+  }
+
+  used(): number {
+    return Math.ceil(this.#debt / this.windowMs);
+  }
+
+  wholeAt(allowance: Allowance): number {
+    return this.#at + Math.ceil(this.#debt / allowance.limit);
+  }
+
+  moreAt(allowance: Allowance): number {
+    const room = allowance.burst * this.windowMs - this.#debt;
+    const wanted = (Math.max(0, Math.floor(room / this.windowMs)) + 1) * this.windowMs;
+    return this.#debt === 0 ? 0 : this.#at + Math.ceil((wanted - room) / allowance.limit);
+  }
+}

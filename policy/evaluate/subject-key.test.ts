@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { exampleAccessBundle } from '../bundle/example-bundles.ts';
+import type { LimitKey } from '../bundle/types.ts';
+import { compileAccess } from './access-evaluator.ts';
+import { subjectKey } from './subject-key.ts';
+
+const RUNS = { numRuns: Number(process.env['FC_RUNS'] ?? 2000) };
+const { identify } = compileAccess(exampleAccessBundle);
+const user = identify({ sub: 'u1' });
+const member = identify({ sub: 'u1', tenant_id: 't1' });
+const bare = identify({});
+
+test('subject: what a key falls back to', () => {
+  const cases: readonly (readonly [LimitKey, typeof user | null, string])[] = [
+    ['ip', member, 'ip=192.0.2.1'],
+    ['user', member, 'user=u1'],
+    ['user', bare, 'ip=192.0.2.1'],
+    ['user', null, 'ip=192.0.2.1'],
+    ['tenant', member, 'tenant=t1'],
+    ['tenant', user, 'user=u1'],
+    ['tenant', bare, 'ip=192.0.2.1'],
+    ['tenant', null, 'ip=192.0.2.1'],
+  ];
+  for (const [key, identity, expected] of cases) assert.equal(subjectKey([key], '192.0.2.1', identity), expected);
+});
+
+test('subject: a separator inside a name moves nothing from one part to the next', () => {
+  const one = identify({ tenant_id: 'a|user=b', sub: 'c' });
+  const other = identify({ tenant_id: 'a', sub: 'b|user=c' });
+  assert.notEqual(subjectKey(['tenant', 'user'], '', one), subjectKey(['tenant', 'user'], '', other));
+});
+
+test('subject: two subjects never share a key', () => {
+  const name = fc.option(fc.string({ unit: fc.constantFrom('a', '|', ':', '=', '1', 'user', 'ip'), maxLength: 6 }));
+  const subject = fc.record({ sub: name, tenant_id: name, address: fc.constantFrom('192.0.2.1', '2001:db8:0:0::/64') });
+  const keys = fc.uniqueArray(fc.constantFrom<LimitKey>('ip', 'user', 'tenant'), { minLength: 1 });
+  fc.assert(
+    fc.property(keys, subject, subject, (key, one, other) => {
+      const [a, b] = [one, other].map((made) => {
+        const identity = identify({ sub: made.sub, tenant_id: made.tenant_id });
+        const { user, tenant } = identity;
+        const address = `address ${made.address}`;
+        const parts = key.map((kind) => {
+          if (kind === 'ip') return address;
+          if (kind === 'tenant' && tenant !== null) return `tenant ${tenant}`;
+          return user === null ? address : `user ${user}`;
+        });
+        return { text: subjectKey(key, made.address, identity), parts: JSON.stringify(parts) };
+      });
+      assert.equal(a!.text === b!.text, a!.parts === b!.parts);
+    }),
+    RUNS,
+  );
+});

@@ -1,0 +1,11 @@
+import type { LimitPlan, Quota } from './limiter-store.ts';
+
+/** What a counter that has counted nothing would say. */
+export function fullQuota(plan: LimitPlan): Quota {
+  return { remaining: capacityOf(plan), resetMs: 0, retryAfterMs: 0 };
+}
+
+/** Requests that a counter admits at once when nothing is counted. */
+export function capacityOf(plan: LimitPlan): number {
+  return plan.algorithm === 'TokenBucket' ? plan.burst : plan.limit;
+}
