@@ -66,7 +66,7 @@ export async function startSidecar(config: SidecarConfig): Promise<RunningSideca
       log.error({ filter: filter.name, err: error }, 'filter failed, request refused');
     },
     onProtocolRefusal: (cause, peer, requestId) => {
-      metrics.malformed(cause);
+      if (cause !== 'policy_not_loaded') metrics.malformed(cause);
       log.info({ code: cause, client: peer, requestId }, 'request refused before policy');
     },
   });
@@ -84,6 +84,7 @@ export async function startSidecar(config: SidecarConfig): Promise<RunningSideca
     registry: metrics.registry,
     status,
     notReady: () => (draining ? ['draining'] : enforcement.notReady()),
+    onFault: (error) => log.error({ err: error }, 'admin request failed'),
   });
 
   await enforcement.start();

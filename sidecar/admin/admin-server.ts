@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import express from 'express';
+import express, { type ErrorRequestHandler } from 'express';
 import type { Registry } from 'prom-client';
 import type { SidecarStatus } from './status.ts';
 
@@ -10,6 +10,8 @@ export interface AdminSources {
   readonly status: () => SidecarStatus;
   /** Reasons for not being ready; empty when requests are served by a policy. */
   readonly notReady: () => readonly string[];
+  /** An answer could not be made: to be logged. */
+  readonly onFault: (error: unknown) => void;
 }
 
 /** The read-only admin port: /healthz, /readyz, /metrics, /status. Nothing here changes anything. */
@@ -39,6 +41,11 @@ export class AdminServer {
     app.use((_req, res) => {
       res.status(404).type('text/plain').send('not found; there are /healthz /readyz /metrics /status\n');
     });
+    const failed: ErrorRequestHandler = (error, _req, res, _next) => {
+      sources.onFault(error);
+      res.status(500).type('text/plain').send('internal error; the log says more\n');
+    };
+    app.use(failed);
     this.#server = createServer({ headersTimeout: 5_000, requestTimeout: 10_000, keepAliveTimeout: 30_000 }, app);
     this.#server.maxConnections = 64;
   }

@@ -23,8 +23,9 @@ export class HotHistogram extends Histogram<string> {
     this.#sum += seconds;
   }
 
-  override async get(): ReturnType<Histogram<string>['get']> {
-    const values: Awaited<ReturnType<Histogram<string>['get']>>['values'] = [];
+  /** What prom-client renders, as text and as JSON. Its own storage stays empty. */
+  async getForPromString(): Promise<Rendered> {
+    const values: RenderedValue[] = [];
     let cumulative = 0;
     for (let i = 0; i <= BOUNDS.length; i++) {
       cumulative += this.#counts[i] as number;
@@ -33,11 +34,20 @@ export class HotHistogram extends Histogram<string> {
     }
     values.push({ metricName: `${this.#name}_sum`, labels: {}, value: this.#sum });
     values.push({ metricName: `${this.#name}_count`, labels: {}, value: cumulative });
-    return { ...(await super.get()), name: this.#name, help: this.#help, values };
+    return { name: this.#name, help: this.#help, type: 'histogram', values, aggregator: 'sum' };
   }
+}
 
-  /** prom-client asks for this form when it renders text. */
-  getForPromString(): ReturnType<Histogram<string>['get']> {
-    return this.get();
-  }
+interface RenderedValue {
+  readonly metricName: string;
+  readonly labels: Readonly<Record<string, string | number>>;
+  readonly value: number;
+}
+
+interface Rendered {
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'histogram';
+  readonly values: readonly RenderedValue[];
+  readonly aggregator: 'sum';
 }
