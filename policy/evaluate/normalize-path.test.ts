@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import type { PathMatching } from '../bundle/types.ts';
 import { DEFAULT_PATH_MATCHING, decodedSegments, normalizePath } from './normalize-path.ts';
 
-const RUNS = { numRuns: Number(process.env['FC_RUNS'] ?? 20_000) };
+const RUNS = { numRuns: Number(process.env['FC_RUNS'] ?? 8000) };
 const ALLOW: PathMatching = { ...DEFAULT_PATH_MATCHING, parameters: 'Allow' };
 
 const forwarded: readonly (readonly [name: string, raw: string, expected: string])[] = [

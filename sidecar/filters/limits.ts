@@ -87,7 +87,7 @@ export function limitLayers(options: LimitOptions): LimitLayers {
 }
 
 function addressDemands(limits: readonly AddressLimit[], exchange: Exchange): Demand[] {
-  const address = subjectKey(['ip'], addressKey(exchange.clientAddress), null);
+  const address = addressKey(exchange.clientAddress);
   return limits.map(({ counter }) => demand(counter, address));
 }
 
