@@ -1,0 +1,46 @@
+import { parseDuration } from '../api/duration.ts';
+import { prePublishOf, type SigningKeySet } from '../api/signing-key-set.ts';
+import type { KeySetSpec } from './spec.ts';
+
+/** Asks for a rotation at once; any new value does. */
+const ROTATE_ANNOTATION = 'portcullis.dev/rotate-requested-at';
+
+/** What the planner needs of a decoded resource. Throws RangeError on values that decoding would have refused. */
+export function keySetSpecOf({ metadata, spec }: SigningKeySet): KeySetSpec {
+  const { namespace, name } = metadata;
+  const { rotation } = spec;
+  return {
+    namespace,
+    name,
+    uid: metadata.uid ?? `${namespace}/${name}`,
+    algorithm: spec.algorithm,
+    issuer: spec.issuer,
+    audiences: spec.audiences,
+    maxTokenLifetimeMs: milliseconds(spec.maxTokenLifetime),
+    propagationMs: milliseconds(spec.propagation),
+    jwksMaxAgeMs: milliseconds(spec.jwksMaxAge),
+    clockSkewMs: milliseconds(spec.clockSkew),
+    rotation: {
+      periodMs: milliseconds(rotation.period),
+      prePublishMs: milliseconds(prePublishOf(spec)),
+      maxKeys: rotation.maxKeys,
+      ackTimeoutMs: milliseconds(rotation.ackTimeout),
+      notBefore: rotation.notBefore === undefined ? null : instant(rotation.notBefore),
+      suspend: rotation.suspend,
+    },
+    rotateRequest: metadata.annotations?.[ROTATE_ANNOTATION] || null,
+    revocations: spec.revocations.map(({ kid, reason }) => ({ kid, reason: reason ?? 'no reason given' })),
+  };
+}
+
+function milliseconds(duration: string): number {
+  const parsed = parseDuration(duration);
+  if (parsed === undefined) throw new RangeError(`not a duration: ${duration}`);
+  return parsed;
+}
+
+function instant(text: string): number {
+  const parsed = Date.parse(text);
+  if (Number.isNaN(parsed)) throw new RangeError(`not an RFC 3339 date and time: ${text}`);
+  return parsed;
+}
