@@ -1,0 +1,79 @@
+import { randomBytes } from 'node:crypto';
+import { compileClientAddress } from '../../sidecar/engine/client-address.ts';
+import { Engine } from '../../sidecar/engine/engine.ts';
+import type { Pipeline } from '../../sidecar/engine/engine-context.ts';
+import { createRequestIds } from '../../sidecar/engine/request-ids.ts';
+import type { UpstreamTimeouts } from '../../sidecar/engine/upstream-connection.ts';
+import type { Exchange } from '../../sidecar/pipeline/exchange.ts';
+import type { Filter } from '../../sidecar/pipeline/filter.ts';
+import { forwardLines } from '../../sidecar/pipeline/forward-lines.ts';
+
+/** The engine alone: a pipeline that lets everything through, in front of any upstream. */
+export interface EngineUnderTest {
+  readonly engine: Engine;
+  readonly port: number;
+  /** Exchanges that are over, in order. */
+  readonly finished: readonly Exchange[];
+  /** Resolves when `count` exchanges are over. */
+  finishedCount(count: number): Promise<void>;
+}
+
+/** What a test wants otherwise. */
+export interface EngineSettings {
+  /** Default: connect 500, request 600, idle 900 ms. */
+  readonly timeouts?: Partial<UpstreamTimeouts>;
+  readonly filters?: readonly Filter[];
+}
+
+/** Starts an engine on a free port of the loopback. */
+export async function startEngine(
+  upstream: { readonly host?: string; readonly port: number },
+  settings: EngineSettings = {},
+): Promise<EngineUnderTest> {
+  const finished: Exchange[] = [];
+  const waiting = new Set<() => void>();
+  const engine = new Engine({
+    upstream: { host: '127.0.0.1', ...upstream },
+    nextRequestId: createRequestIds(randomBytes(12)),
+    onFilterFault: (filter, error) => {
+      throw new Error(`filter ${filter.name} failed`, { cause: error });
+    },
+    onProtocolRefusal: () => {},
+  });
+  const recorder: Filter = {
+    name: 'recorder',
+    onFinish: (exchange) => {
+      finished.push(exchange);
+      for (const look of waiting) look();
+    },
+  };
+  engine.use(pipeline([recorder, ...(settings.filters ?? [])], settings.timeouts ?? {}));
+  const { port } = await engine.listen('127.0.0.1', 0);
+  return {
+    engine,
+    port,
+    finished,
+    finishedCount: (count) =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          if (finished.length < count) return;
+          waiting.delete(look);
+          resolve();
+        };
+        waiting.add(look);
+        look();
+      }),
+  };
+}
+
+function pipeline(filters: readonly Filter[], timeouts: Partial<UpstreamTimeouts>): Pipeline {
+  const clientAddress = compileClientAddress({ trustedHops: 0, trustedProxies: [] });
+  return {
+    filters,
+    pathMatching: { case: 'Sensitive', trailingSlash: 'Strict', parameters: 'Refuse' },
+    clientAddress,
+    timeouts: { connectMs: 500, requestMs: 600, idleMs: 900, ...timeouts },
+    ownedAnswerHeaders: new Set(),
+    forwardLines: forwardLines(clientAddress, true),
+  };
+}

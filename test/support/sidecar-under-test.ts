@@ -1,0 +1,146 @@
+import { createPublicKey } from 'node:crypto';
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { encodeBundle } from '../../policy/bundle/encode.ts';
+import { testPrivateKey } from '../../policy/bundle/example-bundles.ts';
+import { BUNDLE_FILE } from '../../policy/bundle/format.ts';
+import type { AccessBundle, AccessRule, Bundle, LimitsBundle } from '../../policy/bundle/types.ts';
+import type { LogSink } from '../../runtime/log.ts';
+import { type RunningSidecar, startSidecar } from '../../sidecar/start-sidecar.ts';
+import { makeTestKey, mintToken, testAuthenticator, validClaims } from '../../sidecar/tokens/token-fixtures.ts';
+import { type RecordingUpstream, recordingUpstream } from './recording-upstream.ts';
+
+/** A sidecar with a policy of the test's own, in front of an upstream that records what reaches it. */
+export interface SidecarUnderTest {
+  readonly port: number;
+  readonly adminPort: number;
+  readonly upstream: RecordingUpstream;
+  readonly sidecar: RunningSidecar;
+  /** A valid token of the issuer that `start` set up, with further claims. */
+  token(claims?: Readonly<Record<string, unknown>>): string;
+  /** Log lines written so far. */
+  log(): readonly string[];
+  /** Signs and writes a further bundle, its serial one higher, and waits until the sidecar has looked at it. */
+  publish(change: PolicyUnderTest): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** The members of the policies that a test is about; the rest lets every request through. */
+export interface PolicyUnderTest {
+  readonly access?: Partial<AccessBundle>;
+  /** Left out: the sidecar has no rate limit policy. */
+  readonly limits?: Partial<LimitsBundle>;
+}
+
+const NAMESPACE = 'test';
+const signer = testPrivateKey(7);
+const issuer = makeTestKey('ES256', 'test-key');
+
+/** A rule for any host and method. */
+export function rule(
+  name: string,
+  paths: readonly string[],
+  allow: AccessRule['allow'],
+  more: Partial<AccessRule['match']> = {},
+): AccessRule {
+  return { name, match: { hosts: [], paths, methods: [], ...more }, allow };
+}
+
+/** Lets everyone do everything. */
+export const openToAll: AccessRule = rule('open', ['/**'], [{ anonymous: true }]);
+
+const baseAccess: AccessBundle = {
+  kind: 'Access',
+  namespace: NAMESPACE,
+  name: 'access',
+  serial: 1,
+  mode: 'Enforce',
+  store: null,
+  clientIp: { trustedHops: 0, trustedProxies: [] },
+  jwt: [testAuthenticator([issuer])],
+  identity: { user: ['/sub'], roles: ['/roles'], tenant: ['/tenant_id'], tier: ['/tier'] },
+  roles: [{ name: 'admin', permissions: ['*'] }],
+  rules: [openToAll],
+  pathMatching: { case: 'Sensitive', trailingSlash: 'Strict', parameters: 'Refuse' },
+  cors: null,
+  securityHeaders: [],
+  forward: { identityHeaders: true },
+};
+
+const baseLimits: LimitsBundle = {
+  kind: 'Limits',
+  namespace: NAMESPACE,
+  name: 'limits',
+  serial: 1,
+  mode: 'Enforce',
+  store: null,
+  clientIp: { trustedHops: 0, trustedProxies: [] },
+  tiers: [],
+  limits: [],
+  timeouts: { connectMs: 1_000, requestMs: 2_000, idleMs: 2_000 },
+};
+
+/** Writes signed bundles into a directory of their own and starts upstream and sidecar on free ports of the loopback. */
+export async function startSidecarUnderTest(policy: PolicyUnderTest = {}): Promise<SidecarUnderTest> {
+  const directory = await mkdtemp(join(tmpdir(), 'portcullis-test-'));
+  const upstream = await recordingUpstream();
+  const lines: string[] = [];
+  let serial = 0;
+  const write = async (change: PolicyUnderTest): Promise<void> => {
+    serial++;
+    await writeBundle(directory, { ...baseAccess, ...change.access, serial });
+    if (change.limits) await writeBundle(directory, { ...baseLimits, ...change.limits, serial });
+  };
+  await write(policy);
+  const location = (kind: Bundle['kind']) => ({
+    directory: join(directory, kind),
+    namespace: NAMESPACE,
+    name: kind.toLowerCase(),
+  });
+  const sidecar = await startSidecar({
+    listen: { host: '127.0.0.1', port: 0 },
+    admin: { host: '127.0.0.1', port: 0 },
+    upstream: { host: '127.0.0.1', port: upstream.port },
+    bundles: {
+      publicKey: createPublicKey(signer),
+      access: location('Access'),
+      limits: policy.limits === undefined ? null : location('Limits'),
+    },
+    sink: memorySink(lines),
+    version: 'test',
+  });
+  const { access } = sidecar.status().bundles;
+  if (access?.error) throw new Error(`the test's policy was refused: ${access.error.message}`);
+  return {
+    port: sidecar.traffic.port,
+    adminPort: sidecar.admin.port,
+    upstream,
+    sidecar,
+    token: (claims = {}) => mintToken(issuer, validClaims(Date.now(), claims)),
+    log: () => lines,
+    publish: async (change) => {
+      await write(change);
+      await sidecar.checkBundles();
+    },
+    stop: async () => {
+      await upstream.close();
+      await sidecar.stop(0);
+      await rm(directory, { recursive: true });
+    },
+  };
+}
+
+async function writeBundle(directory: string, bundle: Bundle): Promise<void> {
+  const folder = join(directory, bundle.kind);
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, 'new'), encodeBundle(bundle, signer));
+  await rename(join(folder, 'new'), join(folder, BUNDLE_FILE));
+}
+
+function memorySink(lines: string[]): LogSink {
+  const write = (line: string): void => {
+    lines.push(line);
+  };
+  return { stream: { write }, write, dropped: () => 0, close: () => {} };
+}
