@@ -1,0 +1,94 @@
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { encodeBundle } from '../../policy/bundle/encode.ts';
+import { BUNDLE_FILE } from '../../policy/bundle/format.ts';
+import type { AccessContent } from '../../policy/compile/compile-access-policy.ts';
+import type { LimitsContent } from '../../policy/compile/compile-limits.ts';
+import { PortcullisError } from '../../policy/errors.ts';
+
+/** Writes signed bundles under a state directory; key and serials outlive the process. One writer a directory at a time. */
+export class BundleWriter {
+  readonly publicKey: KeyObject;
+  readonly #directory: string;
+  readonly #privateKey: KeyObject;
+  readonly #written = new Map<string, string>();
+  #serial: number;
+
+  private constructor(directory: string, privateKey: KeyObject, serial: number) {
+    this.#directory = directory;
+    this.#privateKey = privateKey;
+    this.publicKey = createPublicKey(privateKey);
+    this.#serial = serial;
+  }
+
+  /** Opens or begins a state directory. Throws config_invalid when what is there cannot be used. */
+  static async open(directory: string): Promise<BundleWriter> {
+    return new BundleWriter(directory, await signingKey(keyPath(directory)), await lastSerial(serialPath(directory)));
+  }
+
+  /** Where the bundle of one kind is. */
+  directoryOf(kind: 'Access' | 'Limits'): string {
+    return join(this.#directory, 'bundles', kind.toLowerCase());
+  }
+
+  /** Writes a bundle under a new serial, unless it says what the last one said; whether it did. */
+  async write(content: AccessContent | LimitsContent): Promise<boolean> {
+    const text = JSON.stringify(content);
+    if (this.#written.get(content.kind) === text) return false;
+    const serial = this.#serial + 1;
+    const file = encodeBundle({ ...content, serial }, this.#privateKey);
+    // The serial first: a crash in between skips one, the other order would use one twice.
+    await replaceFile(serialPath(this.#directory), `${serial}\n`);
+    this.#serial = serial;
+    await replaceFile(join(this.directoryOf(content.kind), BUNDLE_FILE), file);
+    this.#written.set(content.kind, text);
+    return true;
+  }
+}
+
+const keyPath = (directory: string) => join(directory, 'bundle-signing-key.pem');
+const serialPath = (directory: string) => join(directory, 'bundle-serial');
+
+async function signingKey(path: string): Promise<KeyObject> {
+  const pem = await readIfThere(path);
+  if (pem === null) {
+    const { privateKey } = generateKeyPairSync('ed25519');
+    await replaceFile(path, privateKey.export({ format: 'pem', type: 'pkcs8' }));
+    return privateKey;
+  }
+  try {
+    const key = createPrivateKey(pem);
+    if (key.asymmetricKeyType === 'ed25519') return key;
+  } catch {
+    // Said below; OpenSSL's own words help nobody.
+  }
+  throw new PortcullisError('config_invalid', `${path} holds no Ed25519 private key; delete it and a new one is made`);
+}
+
+async function lastSerial(path: string): Promise<number> {
+  const text = (await readIfThere(path)) ?? '0';
+  if (/^[0-9]{1,15}$/.test(text.trim())) return Number(text);
+  throw new PortcullisError('config_invalid', `${path} holds no whole number; delete it to count from 1 again`);
+}
+
+async function readIfThere(path: string): Promise<string | null> {
+  return readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw error;
+  });
+}
+
+/** A reader sees the old file or the new one, whole. Mode 0600 in a directory of 0700. */
+async function replaceFile(path: string, content: string | Buffer): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const temporary = `${path}.tmp`;
+  const file = await open(temporary, 'w', 0o600);
+  try {
+    await file.writeFile(content);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, path);
+}

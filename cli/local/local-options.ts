@@ -1,0 +1,125 @@
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { isRedisUrl } from '../../policy/compile/compile-connection.ts';
+import { PortcullisError } from '../../policy/errors.ts';
+import type { HostPort } from '../../sidecar/start-sidecar.ts';
+
+/** What `portcullis local --help` prints. */
+export const LOCAL_HELP = `portcullis local --policies DIR --upstream URL [FLAGS]
+
+Guards one application with the policies of a directory: makes and rotates the keys, and enforces what the policies say.
+Changes to the directory take effect at once; while something in it is wrong the last good policies stay. Request logs
+are JSON on standard output, everything for people is on standard error.
+
+  --policies DIR            directory whose *.yaml and *.yml files hold the policies: SigningKeySet, AccessPolicy,
+                            RateLimitPolicy, and the Secrets that they refer to
+  --upstream URL            the application, http://HOST:PORT
+  --listen HOST:PORT        where clients connect (default: 127.0.0.1:8080; port 0 takes a free one)
+  --admin HOST:PORT         where /healthz, /readyz, /metrics and /status are (default: 127.0.0.1:8081)
+  --state DIR               keys and bundles (default: .portcullis beside the policy directory)
+  --redis URL               count in this Redis, whatever store the policies name: redis://HOST:PORT or rediss://HOST:PORT
+  --access-policy NAME      the AccessPolicy, as NAME or NAMESPACE/NAME, when there are several
+  --rate-limit-policy NAME  the RateLimitPolicy, likewise; without any, nothing is limited
+  --help                    this text
+
+SIGTERM and SIGINT let requests under way finish, for up to 10 s; a second one does not wait.
+Exit code: 0, or 2 when it could not start; the reason is on standard error.
+`;
+
+/** What `portcullis local` was asked to do. */
+export interface LocalOptions {
+  /** As written. */
+  readonly policies: string;
+  readonly upstream: HostPort;
+  readonly listen: HostPort;
+  readonly admin: HostPort;
+  readonly state: string;
+  readonly redisUrl: string | null;
+  readonly accessPolicy: string | null;
+  readonly rateLimitPolicy: string | null;
+}
+
+/** Reads the flags; null when help was asked for. Throws config_invalid with everything that is wrong, one a line. */
+export function parseLocalOptions(argv: readonly string[]): LocalOptions | null {
+  const values = parseFlags(argv);
+  if (values.help) return null;
+  const problems: string[] = [];
+  const checked = <T>(read: () => T): T | null => {
+    try {
+      return read();
+    } catch (error) {
+      problems.push((error as Error).message);
+      return null;
+    }
+  };
+  const { policies, upstream, redis } = values;
+  if (policies === undefined) problems.push('--policies is required: the directory that holds the policies');
+  if (upstream === undefined) problems.push('--upstream is required: the application, such as http://127.0.0.1:9000');
+  const application = upstream === undefined ? null : checked(() => parseUpstream(upstream));
+  const listen = checked(() => parseHostPort('--listen', values.listen));
+  const admin = checked(() => parseHostPort('--admin', values.admin));
+  if (redis !== undefined && !isRedisUrl(redis)) {
+    problems.push('--redis must be a URL such as redis://127.0.0.1:6379'); // not repeated: it may hold a password
+  }
+  if (policies === undefined || application === null || listen === null || admin === null || problems.length > 0) {
+    throw new PortcullisError('config_invalid', [...problems, 'see portcullis local --help'].join('\n'));
+  }
+  return {
+    policies,
+    upstream: application,
+    listen,
+    admin,
+    state: values.state ?? join(resolve(policies), '..', '.portcullis'),
+    redisUrl: redis ?? null,
+    accessPolicy: values['access-policy'] ?? null,
+    rateLimitPolicy: values['rate-limit-policy'] ?? null,
+  };
+}
+
+function parseFlags(argv: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...argv],
+      options: {
+        policies: { type: 'string' },
+        upstream: { type: 'string' },
+        listen: { type: 'string', default: '127.0.0.1:8080' },
+        admin: { type: 'string', default: '127.0.0.1:8081' },
+        state: { type: 'string' },
+        redis: { type: 'string' },
+        'access-policy': { type: 'string' },
+        'rate-limit-policy': { type: 'string' },
+        help: { type: 'boolean' },
+      },
+    }).values;
+  } catch (cause) {
+    throw new PortcullisError('config_invalid', `${(cause as Error).message}; see portcullis local --help`, { cause });
+  }
+}
+
+function parseUpstream(text: string): HostPort {
+  const url = URL.parse(text);
+  if (url?.protocol === 'https:') {
+    throw new RangeError('--upstream must be an http:// URL: the application is reached without TLS, on the same host');
+  }
+  const bare = url !== null && url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '';
+  if (url === null || url.protocol !== 'http:' || url.hostname === '' || !bare) {
+    throw new RangeError(`--upstream must be http://HOST:PORT and nothing more, not ${JSON.stringify(text)}`);
+  }
+  return { host: withoutBrackets(url.hostname), port: url.port === '' ? 80 : Number(url.port) };
+}
+
+function parseHostPort(flag: string, text: string): HostPort {
+  const match = /^(\[[0-9a-fA-F:.]+\]|[^:[\]/\s]+):([0-9]{1,5})$/.exec(text);
+  const port = Number(match?.[2] ?? Number.NaN);
+  if (match === null || !(port <= 65535)) {
+    throw new RangeError(
+      `${flag} must be HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080, not ${JSON.stringify(text)}`,
+    );
+  }
+  return { host: withoutBrackets(match[1]!), port };
+}
+
+function withoutBrackets(host: string): string {
+  return host.startsWith('[') ? host.slice(1, -1) : host;
+}

@@ -1,0 +1,68 @@
+import type { AddressInfo } from 'node:net';
+import type { SigningKeySet } from '../../policy/api/signing-key-set.ts';
+import type { CheckedPolicies } from './check-policies.ts';
+import type { LocalOptions } from './local-options.ts';
+import type { RunningLocal } from './start-local.ts';
+
+/** What is said once all is up: addresses, policies, keys, and the lines with which to try it. */
+export function startMessage({ sidecar, policies, keys }: RunningLocal, options: LocalOptions): string {
+  const { host, port } = options.upstream;
+  const traffic = urlOf(sidecar.traffic);
+  const { accessPolicy, limitPolicy } = policies;
+  const keyLines = policies.keySets.map((keySet) => {
+    const active = keys.outputsOf(keySet)?.issuing;
+    return `${nameOf(keySet)} ${active === undefined ? 'has no key' : `signs with ${active.algorithm} ${active.kid}`}`;
+  });
+  const limits =
+    limitPolicy === null
+      ? 'no RateLimitPolicy: nothing is limited'
+      : `RateLimitPolicy ${nameOf(limitPolicy)}, ${limitPolicy.spec.limits.length} limits (${limitPolicy.spec.mode})`;
+  return [
+    `Portcullis guards http://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    `  traffic   ${traffic}`,
+    `  admin     ${urlOf(sidecar.admin)} (/healthz /readyz /metrics /status)`,
+    `  policies  AccessPolicy ${nameOf(accessPolicy)}, ${accessPolicy.spec.rules.length} rules (${accessPolicy.spec.mode})`,
+    `            ${limits}`,
+    ...keyLines.map((line, index) => `  ${index === 0 ? 'keys    ' : '        '}  ${line}`),
+    `  state     ${options.state}`,
+    ...linesToTry(policies, traffic, options.state),
+  ].join('\n');
+}
+
+function linesToTry({ accessPolicy, keySets }: CheckedPolicies, traffic: string, state: string): string[] {
+  const [jwt] = accessPolicy.spec.authentication.jwt;
+  const keySet = keySets.find(({ metadata }) => metadata.name === jwt?.keySetRef.name);
+  if (jwt === undefined || keySet === undefined) return [];
+  const header = jwt.from.find((source) => source.header?.toLowerCase() === 'authorization');
+  const { identity, roles, rules } = accessPolicy.spec;
+  const claims: Record<string, unknown> = Object.fromEntries(jwt.requiredClaims.map((claim) => [claim, 'example']));
+  setClaim(claims, identity.user[0], 'u1');
+  const role = roles.at(-1)?.name;
+  if (role !== undefined) setClaim(claims, identity.roles[0], [role]);
+  const rule = rules.find(
+    ({ match, allow }) =>
+      (match.methods.length === 0 || match.methods.includes('GET')) && !allow.some((entry) => entry.anonymous),
+  );
+  const path = rule?.match.paths.find((pattern) => !/[{*]/.test(pattern)) ?? '/';
+  const token = `npm run -s portcullis -- token --state ${shellWord(state)} --key-set ${nameOf(keySet)} --claims ${shellWord(JSON.stringify(claims))}`;
+  if (header === undefined) return ['Make a token:', `  ${token}`];
+  const scheme = header.scheme ?? 'Bearer';
+  return ['Try:', `  TOKEN=$(${token})`, `  curl -i -H "Authorization: ${scheme} $TOKEN" ${traffic}${path}`];
+}
+
+/** Sets the claim at a JSON pointer (RFC 6901) of one step; deeper ones are left to the reader. */
+function setClaim(claims: Record<string, unknown>, pointer: string | undefined, value: unknown): void {
+  if (pointer !== undefined && /^\/[^/~]+$/.test(pointer)) claims[pointer.slice(1)] = value;
+}
+
+function shellWord(text: string): string {
+  return /^[A-Za-z0-9_./:-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+function urlOf({ address, family, port }: AddressInfo): string {
+  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+}
+
+function nameOf({ metadata }: Pick<SigningKeySet, 'metadata'>): string {
+  return `${metadata.namespace}/${metadata.name}`;
+}

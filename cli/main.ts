@@ -1,0 +1,47 @@
+import { didYouMean } from '../policy/api/nearest.ts';
+import type { CommandIo } from './token/run-token.ts';
+import { packageVersion } from './version.ts';
+
+const HELP = `portcullis COMMAND [FLAGS]
+
+Commands:
+  local   guard one application with the policies of a directory
+  token   print a token signed by the active key of a key set
+
+  --help     this text; portcullis COMMAND --help lists the flags of a command
+  --version  the version, alone on its line
+`;
+
+type Command = (argv: readonly string[], io: CommandIo) => Promise<number>;
+
+/** By name; loaded when used, because a token is made in half the time that loading a sidecar takes. */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  local: async () => (await import('./local/run-local.ts')).runLocal,
+  token: async () => (await import('./token/run-token.ts')).runToken,
+};
+
+/** The program: `argv` without node and script. Resolves to the exit code; 2 when it was called wrongly. */
+export async function main(argv: readonly string[], io: CommandIo): Promise<number> {
+  const [name = '', ...rest] = argv;
+  if (name === '--help' || name === '-h' || name === 'help') {
+    io.stdout.write(HELP);
+    return 0;
+  }
+  if (name === '--version') {
+    io.stdout.write(`${packageVersion()}\n`);
+    return 0;
+  }
+  if (Object.hasOwn(commands, name)) return (await commands[name]!())(rest, io);
+  const known = Object.keys(commands);
+  const wrong = name === '' ? 'no command given' : `unknown command "${name}"${didYouMean(name, known)}`;
+  io.stderr.write(`portcullis: ${wrong}\nThere are: ${known.join(', ')}. See portcullis --help\n`);
+  return 2;
+}
+
+if (import.meta.main) {
+  process.exitCode = await main(process.argv.slice(2), {
+    stdout: process.stdout,
+    stderr: process.stderr,
+    now: Date.now,
+  });
+}

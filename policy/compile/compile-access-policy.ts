@@ -1,0 +1,39 @@
+import type { AccessPolicy } from '../api/access-policy.ts';
+import type { AccessBundle } from '../bundle/types.ts';
+import { compileAuthentication } from './compile-authentication.ts';
+import { compileClientIp, compileStore } from './compile-connection.ts';
+import { compileCors, compileSecurityHeaders } from './compile-response-headers.ts';
+import { compileRoles } from './compile-roles.ts';
+import { compileRules } from './compile-rules.ts';
+import { type Compiled, Findings } from './finding.ts';
+import type { References } from './references.ts';
+
+/** An access bundle before it is given a serial. */
+export type AccessContent = Omit<AccessBundle, 'serial'>;
+
+/**
+ * Compiles an access policy that was decoded, or one that has the shape of its type: what decoding checks is not checked
+ * again, everything else that is wrong is reported at once. Pure; paths begin at the resource.
+ */
+export function compileAccessPolicy(policy: AccessPolicy, references: References): Compiled<AccessContent> {
+  const findings = new Findings();
+  const { metadata, spec } = policy;
+  const roles = compileRoles(spec.roles, findings);
+  const content: AccessContent = {
+    kind: 'Access',
+    namespace: metadata.namespace,
+    name: metadata.name,
+    mode: spec.mode,
+    store: compileStore(policy, references, findings),
+    clientIp: compileClientIp(spec, findings),
+    jwt: compileAuthentication(policy, references, findings),
+    identity: spec.identity,
+    roles: roles.grants,
+    rules: compileRules(spec, roles, findings),
+    pathMatching: spec.pathMatching,
+    cors: compileCors(spec.cors),
+    securityHeaders: compileSecurityHeaders(spec.securityHeaders, findings),
+    forward: spec.forward,
+  };
+  return { content: findings.failed ? null : content, findings: findings.all };
+}

@@ -1,0 +1,72 @@
+import type { AccessPolicy } from '../api/access-policy.ts';
+import type { RateLimitPolicy } from '../api/rate-limit-policy.ts';
+import type { ClientIpConfig, StoreConfig } from '../bundle/types.ts';
+import type { Findings } from './finding.ts';
+import type { References } from './references.ts';
+
+const ALLOW_REFERENCE = 'portcullis.dev/allow-reference';
+const STORE_PATH = ['spec', 'store', 'redis', 'secretRef', 'name'];
+
+/** Reads the URL of a policy's store out of its Secret; null: counters in memory, or the Secret is of no use. */
+export function compileStore(
+  { metadata, spec }: AccessPolicy | RateLimitPolicy,
+  references: References,
+  findings: Findings,
+): StoreConfig | null {
+  if (references.storeOverride !== null) return { redisUrl: references.storeOverride };
+  if (spec.store === undefined) return null;
+  const { namespace } = metadata;
+  const { name } = spec.store.redis.secretRef;
+  const secret = references.secrets.find((candidate) => candidate.namespace === namespace && candidate.name === name);
+  if (secret === undefined) {
+    findings.error(
+      STORE_PATH,
+      `Secret ${namespace}/${name} does not exist; add it, with the URL as its key url`,
+      'RefNotFound',
+    );
+    return null;
+  }
+  if (secret.labels[ALLOW_REFERENCE] !== 'true') {
+    findings.error(
+      STORE_PATH,
+      `Secret ${namespace}/${name} may not be read by policies; give it the label ${ALLOW_REFERENCE}: "true"`,
+      'RefNotPermitted',
+    );
+    return null;
+  }
+  // `echo | base64` leaves a newline at the end.
+  const url = secret.data['url']?.trim();
+  if (url === undefined || !isRedisUrl(url)) {
+    const wrong = url === undefined ? 'has no key url' : 'has a key url that is no redis:// or rediss:// URL';
+    findings.error(STORE_PATH, `Secret ${namespace}/${name} ${wrong}; write url: redis://host:6379`, 'RefNotFound');
+    return null;
+  }
+  return { redisUrl: url };
+}
+
+/** Whether `text` is a URL of a Redis server, with TLS or without. */
+export function isRedisUrl(text: string): boolean {
+  const url = URL.parse(text);
+  return url !== null && (url.protocol === 'redis:' || url.protocol === 'rediss:') && url.hostname !== '';
+}
+
+/** Warns about proxies that are trusted too widely or to no effect. */
+export function compileClientIp(
+  { clientIP }: AccessPolicy['spec'] | RateLimitPolicy['spec'],
+  findings: Findings,
+): ClientIpConfig {
+  for (const [index, range] of clientIP.trustedProxies.entries()) {
+    if (!/\/0+$/.test(range)) continue;
+    findings.warn(
+      ['spec', 'clientIP', 'trustedProxies', index],
+      `${range} is every address, so that any client may say what its address is; write the ranges of your proxies`,
+    );
+  }
+  if (clientIP.trustedProxies.length > 0 && clientIP.trustedHops === 0) {
+    findings.warn(
+      ['spec', 'clientIP', 'trustedHops'],
+      'is 0, so that trustedProxies has no effect; write how many proxies append to X-Forwarded-For',
+    );
+  }
+  return { trustedHops: clientIP.trustedHops, trustedProxies: clientIP.trustedProxies };
+}
