@@ -1,7 +1,7 @@
 import { type DestinationStream, destination, type Logger, pino } from 'pino';
 
 const FLUSH_MS = 200;
-const BUFFER_BYTES = 32 * 1024;
+const BUFFER_CHARACTERS = 32 * 1024;
 /** A reader of our output that stands still must not make us grow: beyond this, lines are dropped and counted. */
 const MAX_PENDING_BYTES = 16 * 1024 * 1024;
 
@@ -18,30 +18,34 @@ export interface LogSink {
 
 /** Opens a sink on a file descriptor (default: standard output). */
 export function openLogSink(fd = 1): LogSink {
-  const stream = destination({
-    dest: fd,
-    sync: false,
-    minLength: BUFFER_BYTES,
-    maxWrite: 2 * BUFFER_BYTES,
-    maxLength: MAX_PENDING_BYTES,
-  });
+  const output = destination({ dest: fd, sync: false, minLength: 0, maxLength: MAX_PENDING_BYTES });
   let dropped = 0;
-  stream.on('drop', () => {
-    dropped++;
+  output.on('drop', (lines: string) => {
+    dropped += lines.split('\n').length - 1;
   });
-  stream.on('error', () => {}); // nobody reads any more: serving goes on
-  const timer = setInterval(() => stream.flush(), FLUSH_MS);
+  output.on('error', () => {}); // nobody reads any more: serving goes on
+  // Lines are joined here: sonic-boom measures what it holds at each write, which costs more than making the line.
+  let pending = '';
+  const flush = (): void => {
+    if (pending === '') return;
+    output.write(pending);
+    pending = '';
+  };
+  const write = (line: string): void => {
+    pending += line;
+    if (pending.length >= BUFFER_CHARACTERS) flush();
+  };
+  const timer = setInterval(flush, FLUSH_MS);
   timer.unref();
   return {
-    stream,
-    write: (line) => {
-      stream.write(line);
-    },
+    stream: { write },
+    write,
     dropped: () => dropped,
     close: () => {
       clearInterval(timer);
       try {
-        stream.flushSync();
+        flush();
+        output.flushSync();
       } catch {
         // closed by its reader, or not open yet: there is nobody to tell
       }

@@ -156,10 +156,10 @@ export class Enforcement {
     );
   }
 
-  #acceptLimits(bundle: LimitsBundle): void {
+  async #acceptLimits(bundle: LimitsBundle): Promise<void> {
     const wanted = JSON.stringify(bundle.store);
     const store =
-      this.#store !== null && wanted === this.#storeConfig ? this.#store : this.#openStore(bundle.store, bundle);
+      this.#store !== null && wanted === this.#storeConfig ? this.#store : await this.#openStore(bundle.store, bundle);
     try {
       this.#build(this.#access, bundle, this.#verifier, store);
     } catch (error) {
@@ -196,14 +196,14 @@ export class Enforcement {
     );
   }
 
-  #openStore(config: StoreConfig | null, { namespace, name }: LimitsBundle): LimiterStore {
+  #openStore(config: StoreConfig | null, { namespace, name }: LimitsBundle): Promise<LimiterStore> {
     const { log, replica } = this.#options;
     return openStore(config, {
       group: `${namespace}/${name}`,
       replica,
       onStateChange: (available, cause) => {
-        if (available) log.info('rate limit store answers again');
-        else log.warn({ reason: String(cause) }, 'rate limit store does not answer, onStoreFailure decides');
+        if (available) log.info({ reason: cause }, 'rate limit store answers');
+        else log.warn({ reason: cause }, 'rate limit store does not answer, onStoreFailure decides');
       },
     });
   }

@@ -33,7 +33,7 @@ export interface BundleSourceEvents<B extends Bundle> {
   /** Checks and decodes; throws PortcullisError. `after` is what is in use: older is refused. */
   decode(bytes: Buffer, after: { readonly serial: number; readonly hash: string }): B;
   /** Puts the bundle in force. May throw: the bundle is then refused like a corrupt one. */
-  accept(bundle: B): void;
+  accept(bundle: B): void | Promise<void>;
   refused(error: PortcullisError): void;
 }
 
@@ -115,7 +115,11 @@ export class BundleSource<B extends Bundle> {
     try {
       bytes = await readFile(join(this.#location.directory, BUNDLE_FILE));
     } catch (cause) {
-      if (this.#state.serial === 0 && (cause as NodeJS.ErrnoException).code === 'ENOENT') return;
+      if (this.#state.serial === 0 && (cause as NodeJS.ErrnoException).code === 'ENOENT') {
+        this.#state = { ...this.#state, error: null };
+        this.#lastRefused = '';
+        return;
+      }
       this.#refuse(
         new PortcullisError('bundle_corrupt', `bundle file cannot be read: ${(cause as Error).message}`, { cause }),
         '',
@@ -131,7 +135,7 @@ export class BundleSource<B extends Bundle> {
     if (hash === this.#lastRefused) return;
     try {
       const bundle = this.#events.decode(bytes, this.#state);
-      this.#events.accept(bundle);
+      await this.#events.accept(bundle);
       this.#lastRefused = '';
       this.#state = { ...this.#state, serial: bundle.serial, hash, loadedAt: this.#now(), error: null };
     } catch (cause) {

@@ -150,7 +150,7 @@ export function checkHead({ method, target: received, minor, fields }: RequestHe
     lines += 'transfer-encoding: chunked\r\n';
   } else if (contentLength !== '') {
     body = /^0+$/.test(contentLength) ? 'none' : 'length';
-    lines += `content-length: ${contentLength}\r\n`;
+    lines += `content-length: ${Number(contentLength)}\r\n`;
   }
   return {
     method,
@@ -161,7 +161,8 @@ export function checkHead({ method, target: received, minor, fields }: RequestHe
     forwardLines: lines,
     body,
     contentLength: body === 'length' ? Number(contentLength) : 0,
-    expectsContinue: expectsContinue && body !== 'none',
+    // RFC 9110 §10.1.1: from HTTP/1.0 it is ignored.
+    expectsContinue: expectsContinue && body !== 'none' && minor === 1,
     keepAlive: minor === 1 && tokens?.some((token) => token.trim() === 'close') !== true && connection !== 'close',
     forwardedFor,
     forwardedLines,

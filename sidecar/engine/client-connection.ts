@@ -8,13 +8,15 @@ import { type Cause, type ProtocolRefusal, problemBody, RESCUE } from './rescue.
 
 const EMPTY = Buffer.alloc(0);
 const HEAD_END = Buffer.from('\r\n\r\n');
+/** A CR or LF that is not part of a CRLF; a CR at the end may still become one. */
+const BAD_LINE_END = /\r[^\n]|[^\r]\n/;
 const HEAD_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 60_000;
 const LINGER_MS = 2_000;
 /** Bytes of the next requests that are held back while one is served; then the socket is paused. */
 const MAX_PIPELINED = 64 * 1024;
-/** Body bytes up to this are joined with the head into one write. */
-const JOIN_BYTES = 4_096;
+/** Body bytes up to this are joined with the head into one string, which is cheaper than two writes, and are thereby copied. */
+export const JOIN_BYTES = 4_096;
 /** RFC-conforming clients are far faster; below it, after a grace, a body is a slow attack. */
 const MIN_BODY_BYTES_PER_SECOND = 500;
 const BODY_GRACE_MS = 10_000;
@@ -44,7 +46,8 @@ export interface ClientRequest {
 /** How an answer's body is delimited. */
 export type AnswerFraming = 'none' | 'length' | 'chunked' | 'until-close';
 
-type Phase = 'head' | 'body' | 'answer' | 'linger' | 'closed';
+/** `flush`: the answer is complete, and the client has yet to read what the socket holds of it. */
+type Phase = 'head' | 'body' | 'answer' | 'flush' | 'linger' | 'closed';
 
 /**
  * One client connection: a strict HTTP/1.1 server on a socket (RFC 9112). Requests are served one after the other; what a client
@@ -64,13 +67,22 @@ export class ClientConnection {
   #request: ClientRequest | null = null;
   #bodyLeft = 0;
   #chunks: ChunkedDecoder | null = null;
+  /** Since `#since`. */
   #bodyBytes = 0;
+  /** Of a body whose request has been answered already. */
+  #discarded = 0;
   #bodyPaused = false;
   #keepAlive = true;
   #served = false;
+  #emptyLine = false;
+  /** What a client pipelined is looked at on the next turn. */
+  #scheduled = false;
+  #flushed = false;
   #minor: 0 | 1 = 1;
+  #isHead = false;
   #answerHead: string | null = null;
   #answerChunked = false;
+  #answerUntilClose = false;
 
   constructor(socket: Socket, handler: RequestHandler, clock: CoarseClock) {
     this.socket = socket;
@@ -80,7 +92,10 @@ export class ClientConnection {
     this.#clock = clock;
     this.#since = clock.now;
     socket.on('data', (data: Buffer) => this.#onData(data));
-    socket.on('drain', () => this.#request?.onDrain());
+    socket.on('drain', () => {
+      if (this.#phase === 'flush') this.#afterAnswer();
+      else this.#request?.onDrain();
+    });
     socket.on('end', () => {
       if (this.#phase === 'linger') socket.destroySoon();
       else this.#gone();
@@ -101,10 +116,11 @@ export class ClientConnection {
       case 'head':
         if (this.#pendingLength === 0) {
           this.#since = this.#clock.now;
-          this.#readHeads(data);
+          this.#readHead(data);
         } else {
+          const before = this.#pendingLength;
           this.#hold(data);
-          this.#readHeads(this.#takeHeld());
+          if (!this.#scheduled && this.#headComplete(before)) this.#readHead(this.#takeHeld());
         }
         break;
       case 'body':
@@ -112,6 +128,7 @@ export class ClientConnection {
         else this.#readBody(data);
         break;
       case 'answer':
+      case 'flush':
         this.#hold(data);
         if (this.#pendingLength > MAX_PIPELINED) this.socket.pause();
         break;
@@ -129,16 +146,34 @@ export class ClientConnection {
     return held;
   }
 
+  /** Whether the held bytes have a whole head; `known` of them were looked at before. Refuses what can never become one. */
+  #headComplete(known: number): boolean {
+    const held = this.#pending.subarray(0, this.#pendingLength);
+    if (held.indexOf(HEAD_END, Math.max(0, known - HEAD_END.length)) >= 0) return true;
+    const fresh = held.toString('latin1', Math.max(0, known - 1));
+    if (BAD_LINE_END.test(fresh) || (known === 0 && fresh.charCodeAt(0) === 10)) this.refuse('malformed_request');
+    else if (held.length > MAX_HEAD_BYTES) this.refuse(overlongHead(held.toString('latin1')));
+    return false;
+  }
+
   /** Reads one head from the front of `data`; what follows it belongs to its body or waits. */
-  #readHeads(incoming: Buffer): void {
+  #readHead(incoming: Buffer): void {
     let data = incoming;
     // RFC 9112 §2.2: one empty line before a request is forgiven.
-    if (data.length >= 2 && data[0] === 13 && data[1] === 10) data = data.subarray(2);
+    if (!this.#emptyLine && data.length >= 2 && data[0] === 13 && data[1] === 10) {
+      this.#emptyLine = true;
+      data = data.subarray(2);
+    }
     if (data.length === 0) return;
     const end = data.indexOf(HEAD_END);
-    if (end < 0 || end > MAX_HEAD_BYTES) {
-      if (data.length > MAX_HEAD_BYTES) this.refuse(overlongHead(data.toString('latin1', 0, MAX_HEAD_BYTES)));
-      else this.#hold(data);
+    if (end < 0) {
+      this.#hold(data);
+      if (this.socket.isPaused()) this.socket.resume();
+      this.#headComplete(0);
+      return;
+    }
+    if (end > MAX_HEAD_BYTES) {
+      this.refuse(overlongHead(data.toString('latin1', 0, end)));
       return;
     }
     const head = parseRequestHead(data.toString('latin1', 0, end));
@@ -152,9 +187,12 @@ export class ClientConnection {
       return;
     }
     this.#minor = head.minor;
+    this.#isHead = head.method === 'HEAD';
     this.#keepAlive = checked.keepAlive;
     this.#since = this.#clock.now;
+    this.#emptyLine = false;
     this.#bodyBytes = 0;
+    this.#discarded = 0;
     this.#bodyLeft = checked.contentLength;
     this.#chunks = checked.body === 'chunked' ? new ChunkedDecoder() : null;
     this.#phase = checked.body === 'none' ? 'answer' : 'body';
@@ -171,9 +209,12 @@ export class ClientConnection {
 
   #readBody(data: Buffer): void {
     this.#bodyBytes += data.length;
-    if (this.#request === null && this.#bodyBytes > MAX_DISCARD_BYTES) {
-      this.#linger();
-      return;
+    if (this.#request === null) {
+      this.#discarded += data.length;
+      if (this.#discarded > MAX_DISCARD_BYTES) {
+        this.#linger();
+        return;
+      }
     }
     let used: number;
     if (this.#chunks === null) {
@@ -192,7 +233,7 @@ export class ClientConnection {
     if (this.#phase !== 'body') return; // ended by what onBody did
     if (used < data.length) this.#hold(data.subarray(used));
     if (this.#request === null) {
-      this.#next();
+      this.#afterAnswer();
       return;
     } // the answer is long gone
     this.#phase = 'answer';
@@ -226,6 +267,12 @@ export class ClientConnection {
   }
 
   #hold(data: Buffer): void {
+    // As it is: behind each request of a long pipeline waits nearly all of it, and copying that would cost its square.
+    if (this.#pendingLength === 0) {
+      this.#pending = data;
+      this.#pendingLength = data.length;
+      return;
+    }
     const needed = this.#pendingLength + data.length;
     if (needed > this.#pending.length) {
       const grown = Buffer.allocUnsafe(Math.max(1024, needed, this.#pending.length * 2));
@@ -241,6 +288,7 @@ export class ClientConnection {
   /** Begins an answer. `headers`: flat, without Content-Length for `chunked`, without Connection. Sent with the first body bytes. */
   startAnswer(status: number, headers: readonly string[], framing: AnswerFraming, keepAlive: boolean): void {
     this.#answerChunked = framing === 'chunked' && this.#minor === 1;
+    this.#answerUntilClose = framing === 'until-close' || (framing === 'chunked' && this.#minor === 0);
     if (!keepAlive || this.#minor === 0 || framing === 'until-close') this.#keepAlive = false;
     let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`;
     for (let i = 0; i < headers.length; i += 2) head += `${headers[i]}: ${headers[i + 1]}\r\n`;
@@ -248,38 +296,41 @@ export class ClientConnection {
     this.#answerHead = this.#keepAlive ? `${head}\r\n` : `${head}connection: close\r\n\r\n`;
   }
 
-  /** Sends body bytes; false asks the caller to wait for `onDrain`. */
+  /** Sends body bytes; false asks the caller to wait for `onDrain`. Up to JOIN_BYTES are copied before this returns. */
   writeAnswer(chunk: Buffer): boolean {
+    return this.#send(chunk, '');
+  }
+
+  #send(chunk: Buffer, tail: string): boolean {
     const { socket } = this;
-    const head = this.#takeHead();
+    let before = this.#takeHead();
+    let after = tail;
     if (this.#answerChunked) {
-      socket.cork();
-      socket.write(`${head}${chunk.length.toString(16)}\r\n`, 'latin1');
-      socket.write(chunk);
-      const ready = socket.write('\r\n', 'latin1');
-      socket.uncork();
-      return ready;
+      before += `${chunk.length.toString(16)}\r\n`;
+      after = `\r\n${tail}`;
     }
-    if (head === '') return socket.write(chunk);
-    if (chunk.length <= JOIN_BYTES) return socket.write(head + chunk.toString('latin1'), 'latin1');
+    if (chunk.length <= JOIN_BYTES) return socket.write(before + chunk.toString('latin1') + after, 'latin1');
     socket.cork();
-    socket.write(head, 'latin1');
-    const ready = socket.write(chunk);
+    if (before !== '') socket.write(before, 'latin1');
+    let ready = socket.write(chunk);
+    if (after !== '') ready = socket.write(after, 'latin1');
     socket.uncork();
     return ready;
   }
 
   /** Ends the answer, with its last bytes if there are any, and goes on with the next request. */
   endAnswer(chunk: Buffer | null): void {
-    if (chunk !== null && chunk.length > 0) this.writeAnswer(chunk);
-    const rest = this.#takeHead() + (this.#answerChunked ? '0\r\n\r\n' : '');
-    if (rest !== '') this.socket.write(rest, 'latin1');
+    const tail = this.#answerChunked ? '0\r\n\r\n' : '';
+    if (chunk !== null && chunk.length > 0) this.#send(chunk, tail);
+    else {
+      const rest = this.#takeHead() + tail;
+      if (rest !== '') this.socket.write(rest, 'latin1');
+    }
     this.#request = null;
-    if (this.#phase === 'answer') {
-      if (this.#keepAlive) this.#next();
-      else this.#linger();
-    } else if (this.#phase === 'body') {
+    if (this.#phase === 'answer') this.#afterAnswer();
+    else if (this.#phase === 'body') {
       this.#bodyBytes = 0;
+      this.#since = this.#clock.now;
       if (this.#keepAlive) this.resumeBody();
       else this.#linger();
     }
@@ -303,9 +354,18 @@ export class ClientConnection {
     const headers = ['content-type', 'application/problem+json', 'cache-control', 'no-store', 'x-request-id', id];
     headers.push('content-length', String(body.length));
     this.startAnswer(RESCUE[cause].status, headers, 'length', false);
-    this.endAnswer(Buffer.from(body, 'latin1'));
+    this.endAnswer(this.#phase !== 'head' && this.#isHead ? null : Buffer.from(body, 'latin1'));
     if (this.#phase === 'head') this.#linger();
     this.#handler.onProtocolRefusal(cause, this.peer, id);
+  }
+
+  /** Goes on with the next request, but not while the client leaves answers unread: they would pile up here. */
+  #afterAnswer(): void {
+    if (!this.#keepAlive) this.#linger();
+    else if (this.socket.writableNeedDrain) {
+      this.#phase = 'flush';
+      this.#since = this.#clock.now;
+    } else this.#next();
   }
 
   #next(): void {
@@ -313,11 +373,15 @@ export class ClientConnection {
     this.#phase = 'head';
     this.#since = this.#clock.now;
     if (this.#bodyPaused) this.resumeBody();
-    if (this.#pendingLength > 0) {
-      this.socket.resume();
+    // With more waiting, the socket stays as it is: what was read ahead is served first.
+    if (this.#pendingLength === 0) {
+      if (this.socket.isPaused()) this.socket.resume();
+    } else {
       // Not from within the previous answer: a client that pipelines could make the stack as deep as it likes.
+      this.#scheduled = true;
       setImmediate(() => {
-        if (this.#phase === 'head' && this.#pendingLength > 0) this.#readHeads(this.#takeHeld());
+        this.#scheduled = false;
+        if (this.#phase === 'head' && this.#pendingLength > 0) this.#readHead(this.#takeHeld());
       });
     }
   }
@@ -337,7 +401,9 @@ export class ClientConnection {
   /** Cuts the connection: an answer that cannot be completed must not look complete. */
   destroy(): void {
     this.#request = null;
-    this.socket.destroy();
+    // A FIN would end a body that has no other end.
+    if (this.#answerUntilClose) this.socket.resetAndDestroy();
+    else this.socket.destroy();
   }
 
   /** Closes once idle: at once when no request is under way, else after its answer. */
@@ -351,9 +417,12 @@ export class ClientConnection {
     const waited = now - this.#since;
     if (this.#phase === 'head' && this.#pendingLength > 0 && waited > HEAD_TIMEOUT_MS) this.refuse('request_timeout');
     else if (this.#phase === 'head' && waited > (this.#served ? KEEP_ALIVE_MS : HEAD_TIMEOUT_MS)) this.#linger();
-    else if (this.#phase === 'linger' && waited > LINGER_MS) this.socket.destroy();
+    else if (this.#phase === 'flush' && waited > KEEP_ALIVE_MS) this.socket.destroy();
+    else if (this.#phase === 'linger' && waited > (this.#flushed ? LINGER_MS : KEEP_ALIVE_MS)) this.socket.destroy();
     else if (this.#phase === 'body' && !this.#bodyPaused && waited > BODY_GRACE_MS) {
       if (this.#bodyBytes < (waited / 1_000) * MIN_BODY_BYTES_PER_SECOND) this.#bodyFailed('request_timeout');
+      this.#bodyBytes = 0;
+      this.#since = now;
     }
   }
 
@@ -364,7 +433,10 @@ export class ClientConnection {
     this.#pendingLength = 0;
     this.#since = this.#clock.now;
     this.socket.resume();
-    this.socket.end();
+    this.socket.end(() => {
+      this.#flushed = true; // a slow reader has had the whole answer
+      this.#since = this.#clock.now;
+    });
   }
 
   #gone(): void {

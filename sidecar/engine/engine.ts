@@ -1,4 +1,5 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { normalizePath } from '../../policy/evaluate/normalize-path.ts';
 import { splitTarget } from '../../policy/evaluate/split-target.ts';
 import { Exchange } from '../pipeline/exchange.ts';
@@ -14,6 +15,7 @@ import type { Tunnel } from './tunnel.ts';
 import { UpstreamPool } from './upstream-pool.ts';
 
 const SWEEP_MS = 500;
+const STOP_POLL_MS = 10;
 const BACKLOG = 4096;
 const DEFAULT_TIMEOUTS = { connectMs: 1_000, requestMs: 30_000, idleMs: 60_000 };
 
@@ -40,7 +42,6 @@ export class Engine implements RequestHandler {
   readonly #context: EngineContext;
   readonly #sweep: NodeJS.Timeout;
   #pipeline: Pipeline | null = null;
-  #onEmpty: (() => void) | null = null;
 
   constructor(options: EngineOptions) {
     this.nextRequestId = options.nextRequestId;
@@ -79,6 +80,7 @@ export class Engine implements RequestHandler {
       this.#server.once('error', reject);
       this.#server.listen({ host, port, backlog: BACKLOG }, () => {
         this.#server.off('error', reject);
+        this.#server.on('error', () => {}); // one connection that could not be accepted is no reason to stop
         resolve(this.#server.address() as AddressInfo);
       });
     });
@@ -100,27 +102,16 @@ export class Engine implements RequestHandler {
     this.#server.close();
     for (const tunnel of this.#context.tunnels) tunnel.goAway(graceMs);
     for (const connection of this.#connections) connection.closeWhenIdle();
-    await this.#emptied(graceMs);
+    const deadline = performance.now() + graceMs;
+    while (this.#connections.size + this.tunnels > 0 && performance.now() < deadline) await delay(STOP_POLL_MS);
     for (const connection of this.#connections) connection.destroy();
     this.#context.upstreams.close();
     clearInterval(this.#sweep);
     this.#clock.stop();
   }
 
-  #emptied(graceMs: number): Promise<void> {
-    if (this.#connections.size === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, graceMs);
-      this.#onEmpty = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-  }
-
   onClosed(connection: ClientConnection): void {
     this.#connections.delete(connection);
-    if (this.#connections.size === 0) this.#onEmpty?.();
   }
 
   onRequest(client: ClientConnection, head: CheckedHead): void {

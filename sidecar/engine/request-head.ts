@@ -10,7 +10,8 @@ export const MAX_HEAD_BYTES = MAX_TARGET + MAX_HEADER_BYTES + 64;
 
 const REQUEST_LINE = /^([A-Z]{1,16}(?:-[A-Z]{1,16})?) ([\x21-\x7e]+) HTTP\/1\.([01])$/;
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-const BAD_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
+/** A tab at the end is a blank to RFC 9110 and part of the value to llhttp, so `chunked` with one is not the same to all. */
+const BAD_VALUE = /[^\t\x20-\x7e\x80-\xff]|\t$/;
 
 /** A request head as it stood on the wire. */
 export interface RequestHead {
@@ -57,12 +58,12 @@ export function overlongHead(text: string): ProtocolRefusal {
   return text.includes('\r\n') ? 'headers_too_large' : 'target_too_long';
 }
 
-/** The part of `text` between two offsets without leading and trailing spaces and tabs (OWS, RFC 9110 §5.6.3). */
+/** The part of `text` between two offsets without leading spaces and tabs and trailing spaces (most of OWS, RFC 9110 §5.6.3). */
 export function trimBlanks(text: string, from: number, to: number): string {
   let start = from;
   let end = to;
   while (start < end && isBlank(text.charCodeAt(start))) start++;
-  while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
+  while (end > start && text.charCodeAt(end - 1) === 0x20) end--;
   return text.slice(start, end);
 }
 

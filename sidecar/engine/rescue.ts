@@ -58,7 +58,7 @@ export const RESCUE: Readonly<Record<Cause, Rescue>> = Object.freeze({
   bad_upgrade: r(400, 'Bad Request', 'The WebSocket handshake is not valid (RFC 6455, section 4.2.1).', true),
   target_too_long: r(414, 'URI Too Long', 'The request target is longer than 8 KiB.', true),
   headers_too_large: r(431, 'Request Header Fields Too Large', 'More than 100 headers or 16 KiB of them.', true),
-  chunk_extensions_too_large: r(413, 'Content Too Large', 'The chunk extensions are too long.', true),
+  chunk_extensions_too_large: r(413, 'Content Too Large', 'The chunk extensions or trailers are too long.', true),
   bad_content_type: r(415, 'Unsupported Media Type', 'The Content-Type is not a valid media type.', true),
   method_not_allowed: r(405, 'Method Not Allowed', 'CONNECT and TRACE are not served.', true),
   expectation_failed: r(417, 'Expectation Failed', 'The only expectation that is met is 100-continue.', true),

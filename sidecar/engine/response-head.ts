@@ -20,9 +20,9 @@ export interface ResponseHead {
   readonly upgrade: string;
 }
 
-const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?$/;
+const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?$/;
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-const BAD_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
+const BAD_VALUE = /[^\t\x20-\x7e\x80-\xff]|\t$/;
 
 /**
  * Parses the head of an upstream answer, without its final empty line, to requests with `method`. Returns null when it is
@@ -88,7 +88,7 @@ export function parseResponseHead(text: string, method: string): ResponseHead | 
   else if (length >= 0) framing = length === 0 ? 'none' : 'length';
   return {
     status,
-    headers: tokens.length === 0 ? headers : withoutNamed(headers, tokens),
+    headers: tokens.length === 0 && status !== 204 ? headers : withoutNamed(headers, tokens, status),
     framing,
     length: Math.max(0, length),
     keepAlive: framing !== 'until-close' && (minor === '1' ? !tokens.includes('close') : tokens.includes('keep-alive')),
@@ -97,12 +97,15 @@ export function parseResponseHead(text: string, method: string): ResponseHead | 
   };
 }
 
-/** RFC 9110 §7.6.1: whatever Connection names belongs to this connection alone. Framing headers cannot be named away. */
-function withoutNamed(headers: string[], tokens: readonly string[]): string[] {
+/**
+ * RFC 9110 §7.6.1: whatever Connection names belongs to this connection alone. Framing headers cannot be named away; a 204 has
+ * none (§8.6).
+ */
+function withoutNamed(headers: string[], tokens: readonly string[], status: number): string[] {
   const kept: string[] = [];
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string;
-    if (name === 'content-length' || !tokens.includes(name)) kept.push(name, headers[i + 1] as string);
+    if (name === 'content-length' ? status !== 204 : !tokens.includes(name)) kept.push(name, headers[i + 1] as string);
   }
   return kept;
 }

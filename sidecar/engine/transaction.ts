@@ -23,6 +23,7 @@ export class Transaction implements ResponseSink, ClientRequest {
   #upstream: UpstreamConnection | null = null;
   #answerStarted = false;
   #bodySent = false;
+  #continued = false;
   #retried = false;
   #finished = false;
 
@@ -90,14 +91,17 @@ export class Transaction implements ResponseSink, ClientRequest {
   #start(status: number, headers: string[], framing: AnswerFraming, keepAlive: boolean): void {
     this.#answerStarted = true;
     this.exchange.status = status;
-    const close = this.#context.draining || this.exchange.upgrade;
+    // Refused without 100: whether its body or its next request comes now, only the client knows.
+    const uncertain = this.#head.expectsContinue && !this.#continued;
+    const close = this.#context.draining || this.exchange.upgrade || uncertain;
     this.#client.startAnswer(status, headers, framing, keepAlive && !close);
   }
 
   #forward(fresh = false): void {
     const { exchange } = this;
     const head = this.#head;
-    const upstream = this.#context.upstreams.acquire(fresh);
+    const { upstreams } = this.#context;
+    const upstream = exchange.upgrade ? upstreams.acquireForUpgrade() : upstreams.acquire(fresh);
     this.#upstream = upstream;
     const ours = this.#pipeline.forwardLines(exchange, this.#client.peer, head);
     upstream.start(
@@ -110,7 +114,10 @@ export class Transaction implements ResponseSink, ClientRequest {
       upstream.finishRequest();
       return;
     }
-    if (head.expectsContinue) this.#client.sendContinue();
+    if (head.expectsContinue) {
+      this.#continued = true;
+      this.#client.sendContinue();
+    }
     this.#client.resumeBody();
   }
 
@@ -119,10 +126,7 @@ export class Transaction implements ResponseSink, ClientRequest {
   onBody(data: Buffer): void {
     const upstream = this.#upstream;
     if (upstream === null) return;
-    const chunked = this.#head.body === 'chunked';
-    if (chunked) upstream.write(`${data.length.toString(16)}\r\n`);
-    let ready = upstream.write(data);
-    if (chunked) ready = upstream.write('\r\n');
+    const ready = this.#head.body === 'chunked' ? upstream.writeChunk(data) : upstream.write(data);
     if (!ready) this.#client.pauseBody();
   }
 

@@ -6,6 +6,8 @@ import type { ResponseHead } from './response-head.ts';
 const WEBSOCKET_GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 /** Close frame, status 1001 "going away" (RFC 6455 §7.4.1), as a server sends it: unmasked. */
 const GOING_AWAY = Buffer.from([0x88, 0x02, 0x03, 0xe9]);
+/** How long the second side of a tunnel may take to close after the first. */
+const HALF_CLOSED_MS = 10_000;
 
 /** An open WebSocket: bytes pass untouched in both directions with backpressure. */
 export interface Tunnel {
@@ -66,8 +68,12 @@ export function openTunnel(
     if (!upstream.write(data)) client.pause();
   });
   upstream.on('drain', () => client.resume());
-  upstream.on('end', () => client.end());
-  client.on('end', () => upstream.end());
+  const endOther = (other: Socket) => (): void => {
+    other.end();
+    setTimeout(destroyBoth, HALF_CLOSED_MS).unref(); // a WebSocket has no use for one direction (RFC 6455 §7.1.1)
+  };
+  upstream.on('end', endOther(client));
+  client.on('end', endOther(upstream));
   for (const [socket, other] of [
     [client, upstream],
     [upstream, client],

@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { ChunkedDecoder } from './chunked-decoder.ts';
 import type { CoarseClock } from './coarse-clock.ts';
 import type { UpstreamFailure } from './rescue.ts';
@@ -25,7 +25,7 @@ type Phase = 'connecting' | 'idle' | 'awaiting-head' | 'body' | 'closed';
 /** Time limits, milliseconds. */
 export interface UpstreamTimeouts {
   readonly connectMs: number;
-  /** From the request's head sent until the answer's head. */
+  /** From the last byte of the request sent until the answer's head is complete. */
   readonly requestMs: number;
   /** Longest silence while bodies flow. */
   readonly idleMs: number;
@@ -57,18 +57,17 @@ export class UpstreamConnection {
   #idleLimitMs = 55_000;
   #paused = false;
 
-  constructor(host: string, port: number, owner: ConnectionOwner, clock: CoarseClock) {
+  /** `socket`: one that is just connecting; its owner passes what it reads to `receive`. */
+  constructor(socket: Socket, owner: ConnectionOwner, clock: CoarseClock) {
     this.#owner = owner;
     this.#clock = clock;
     this.#since = clock.now;
-    const socket = connect({ host, port, noDelay: true, keepAlive: true, autoSelectFamily: false });
     this.#socket = socket;
     socket.on('connect', () => {
       if (this.#phase !== 'connecting') return;
       this.#phase = this.#sink === null ? 'idle' : 'awaiting-head';
       this.#since = this.#clock.now;
     });
-    socket.on('data', (data: Buffer) => this.#onData(data));
     socket.on('drain', () => this.#sink?.onUpstreamDrain());
     socket.on('end', () => this.#onEnd());
     socket.on('error', (error) =>
@@ -101,6 +100,18 @@ export class UpstreamConnection {
   write(data: Buffer | string): boolean {
     this.#since = this.#clock.now;
     return this.#socket.write(data, 'latin1');
+  }
+
+  /** Sends body bytes as one chunk (RFC 9112 §7.1); false as for `write`. */
+  writeChunk(data: Buffer): boolean {
+    const socket = this.#socket;
+    this.#since = this.#clock.now;
+    socket.cork();
+    socket.write(`${data.length.toString(16)}\r\n`, 'latin1');
+    socket.write(data);
+    const ready = socket.write('\r\n', 'latin1');
+    socket.uncork();
+    return ready;
   }
 
   /** The request, body included, has been sent. */
@@ -168,19 +179,21 @@ export class UpstreamConnection {
     this.#fail('upstream_reset', null);
   }
 
-  #onData(incoming: Buffer): void {
+  /** Bytes from the application. They are only lent: after this call they may change. */
+  receive(incoming: Buffer): void {
     let data = incoming;
     this.#gotBytes = true;
     if (this.#sink === null || this.#responseDone) {
       this.#fail('upstream_protocol', null);
       return;
     }
-    this.#since = this.#clock.now;
     if (this.#head === null) {
       const rest = this.#readHead(data);
       if (rest === null) return;
       data = rest;
     }
+    // Not before: a head that drips, or 1xx without end, does not put the time-out off.
+    this.#since = this.#clock.now;
     this.#readBody(data);
   }
 
@@ -192,7 +205,7 @@ export class UpstreamConnection {
       const end = data.indexOf(HEAD_END);
       if (end < 0 || end > MAX_HEAD) {
         if (data.length > MAX_HEAD) this.#fail('upstream_protocol', null);
-        else this.#pendingHead = data;
+        else this.#pendingHead = Buffer.from(data);
         return null;
       }
       const head = parseResponseHead(data.toString('latin1', 0, end), this.#method);
@@ -216,6 +229,7 @@ export class UpstreamConnection {
   #acceptHead(head: ResponseHead): void {
     this.#head = head;
     this.#phase = 'body';
+    this.#since = this.#clock.now;
     this.#left = head.length;
     this.#chunks = head.framing === 'chunked' ? new ChunkedDecoder() : null;
     if (head.keepAliveTimeout >= 0) this.#idleLimitMs = Math.max(0, head.keepAliveTimeout * 1000 - 1000);

@@ -1,12 +1,18 @@
+import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
+import { JOIN_BYTES } from './client-connection.ts';
 import type { CoarseClock } from './coarse-clock.ts';
 import { type ConnectionOwner, UpstreamConnection, type UpstreamTimeouts } from './upstream-connection.ts';
 
+/**
+ * Filled by every read of every kept connection, so that a read allocates nothing. What must outlive its read is copied: large
+ * pieces here, up to JOIN_BYTES by whoever writes or keeps them.
+ */
+const READ_BUFFER = Buffer.allocUnsafeSlow(64 * 1024);
 const SWEEP_MS = 100;
 
 /** Keep-alive connections to the one application behind this sidecar: the most recently used is used first. */
 export class UpstreamPool implements ConnectionOwner {
-  readonly #host: string;
-  readonly #port: number;
+  readonly #target: TcpNetConnectOpts;
   readonly #clock: CoarseClock;
   readonly #timeouts: () => UpstreamTimeouts;
   readonly #all = new Set<UpstreamConnection>();
@@ -15,8 +21,7 @@ export class UpstreamPool implements ConnectionOwner {
 
   /** `timeouts` is asked at each sweep, so that a new policy's time-outs hold for requests already under way. */
   constructor(host: string, port: number, clock: CoarseClock, timeouts: () => UpstreamTimeouts) {
-    this.#host = host;
-    this.#port = port;
+    this.#target = { host, port, noDelay: true, keepAlive: true, autoSelectFamily: false };
     this.#clock = clock;
     this.#timeouts = timeouts;
     this.#sweep = setInterval(() => this.#enforceTimeouts(), SWEEP_MS);
@@ -32,7 +37,31 @@ export class UpstreamPool implements ConnectionOwner {
   acquire(fresh = false): UpstreamConnection {
     const idle = fresh ? undefined : this.#idle.pop();
     if (idle !== undefined) return idle;
-    const connection = new UpstreamConnection(this.#host, this.#port, this, this.#clock);
+    const socket = connect({
+      ...this.#target,
+      onread: {
+        buffer: READ_BUFFER,
+        callback: (length) => {
+          const data = READ_BUFFER.subarray(0, length);
+          connection.receive(length > JOIN_BYTES ? Buffer.from(data) : data);
+          return true;
+        },
+      },
+    });
+    const connection = this.#own(socket);
+    return connection;
+  }
+
+  /** A new connection for a request that may become a tunnel: its socket can be handed over. */
+  acquireForUpgrade(): UpstreamConnection {
+    const socket = connect(this.#target);
+    const connection = this.#own(socket);
+    socket.on('data', (data: Buffer) => connection.receive(data));
+    return connection;
+  }
+
+  #own(socket: Socket): UpstreamConnection {
+    const connection = new UpstreamConnection(socket, this, this.#clock);
     this.#all.add(connection);
     return connection;
   }

@@ -3,7 +3,6 @@ import { PortcullisError } from '../../policy/errors.ts';
 import type { LimiterStore } from './limiter-store.ts';
 import { MemoryStore } from './memory-store.ts';
 import type { OnStateChange } from './redis-connection.ts';
-import { RedisStore } from './redis-store.ts';
 
 /** What a store must know besides its configuration. */
 export interface OpenStoreOptions {
@@ -18,10 +17,10 @@ export interface OpenStoreOptions {
 }
 
 /**
- * Opens the store that a policy names, or one in memory. Returns at once and connects in the background.
- * Throws PortcullisError `config_invalid` for a URL that is not `redis://` or `rediss://`.
+ * Opens the store that a policy names, or one in memory; connects in the background. The Redis client is loaded only where a
+ * policy names a Redis: it takes 25 MB. Rejects with PortcullisError `config_invalid` for a URL that is not `redis://` or `rediss://`.
  */
-export function openStore(config: StoreConfig | null, options: OpenStoreOptions): LimiterStore {
+export async function openStore(config: StoreConfig | null, options: OpenStoreOptions): Promise<LimiterStore> {
   if (config === null) return new MemoryStore();
   const url = URL.parse(config.redisUrl);
   if (url === null || url.hostname === '' || (url.protocol !== 'redis:' && url.protocol !== 'rediss:')) {
@@ -31,5 +30,6 @@ export function openStore(config: StoreConfig | null, options: OpenStoreOptions)
       'store: write the URL as redis://HOST:PORT or, for TLS, rediss://HOST:PORT',
     );
   }
+  const { RedisStore } = await import('./redis-store.ts');
   return new RedisStore({ ...options, redisUrl: config.redisUrl });
 }

@@ -2,9 +2,8 @@ import { connect, type Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
 
 /** An address whose connections are never accepted: packets in, silence out. */
-export interface BlackHole {
+export interface BlackHole extends AsyncDisposable {
   readonly port: number;
-  close(): Promise<void>;
 }
 
 const LISTEN_AND_FREEZE = `
@@ -26,7 +25,7 @@ export async function blackHole(): Promise<BlackHole> {
   await new Promise((resolve) => setTimeout(resolve, 100));
   return {
     port,
-    close: async () => {
+    [Symbol.asyncDispose]: async () => {
       for (const socket of fillers) socket.destroy();
       await worker.terminate();
     },

@@ -8,8 +8,8 @@ import type { Exchange } from '../../sidecar/pipeline/exchange.ts';
 import type { Filter } from '../../sidecar/pipeline/filter.ts';
 import { forwardLines } from '../../sidecar/pipeline/forward-lines.ts';
 
-/** The engine alone: a pipeline that lets everything through, in front of any upstream. */
-export interface EngineUnderTest {
+/** The engine alone: a pipeline that lets everything through, in front of any upstream. Disposing stops it at once. */
+export interface EngineUnderTest extends AsyncDisposable {
   readonly engine: Engine;
   readonly port: number;
   /** Exchanges that are over, in order. */
@@ -53,6 +53,7 @@ export async function startEngine(
     engine,
     port,
     finished,
+    [Symbol.asyncDispose]: () => engine.stop(0),
     finishedCount: (count) =>
       new Promise((resolve) => {
         const look = (): void => {

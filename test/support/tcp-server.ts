@@ -1,12 +1,12 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 
 /** A TCP server on a free port of the loopback. */
-export interface TcpServer {
+export interface TcpServer extends AsyncDisposable {
   readonly port: number;
   readonly sockets: ReadonlySet<Socket>;
   /** Connections accepted so far. */
   readonly accepted: number;
-  /** Cuts what is open and stops. */
+  /** Cuts what is open and stops; so does disposing. */
   close(): Promise<void>;
 }
 
@@ -26,16 +26,18 @@ export async function serve(server: Server): Promise<TcpServer> {
     socket.on('error', () => {});
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const close = (): Promise<void> => {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const socket of sockets) socket.destroy();
+    return closed;
+  };
   return {
     port: (server.address() as AddressInfo).port,
     sockets,
     get accepted() {
       return accepted;
     },
-    close: () => {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      for (const socket of sockets) socket.destroy();
-      return closed;
-    },
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }

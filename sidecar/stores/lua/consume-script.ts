@@ -88,10 +88,13 @@ end
 function check.TokenBucket(d)
   local debt, at = 0, now
   if d.state then debt, at = unpack_('<dd', d.state) end
-  if now > at then debt = max(0, debt - (now - at) * d.limit) end
-  d.moved = now < at
+  if now > at then
+    debt, at = max(0, debt - (now - at) * d.limit), now
+  elseif at - now > d.window then
+    at, d.moved = now, true
+  end
   local room = d.burst * d.window - debt
-  d.debt = debt
+  d.debt, d.at = debt, at
   d.room = room < d.window and 0 or floor(room / d.window)
 end
 
@@ -100,13 +103,13 @@ function charge.TokenBucket(d)
 end
 
 function encode.TokenBucket(d)
-  return pack('<dd', d.debt, now), now + ceil(d.debt / d.limit)
+  return pack('<dd', d.debt, d.at), d.at + ceil(d.debt / d.limit)
 end
 
 function moreAt.TokenBucket(d)
   if d.debt == 0 then return now end
   local room = d.burst * d.window - d.debt
-  return now + ceil(((max(0, floor(room / d.window)) + 1) * d.window - room) / d.limit)
+  return d.at + ceil(((max(0, floor(room / d.window)) + 1) * d.window - room) / d.limit)
 end
 
 function check.FixedWindow(d)
