@@ -1,0 +1,62 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { encodeBundle } from '../../policy/bundle/encode.ts';
+import { BUNDLE_FILE } from '../../policy/bundle/format.ts';
+import type { Bundle } from '../../policy/bundle/types.ts';
+import { freePort } from '../lab.ts';
+import type { ServerSettings } from '../portcullis-server.ts';
+import { PROXY_CORE } from '../proc-readings.ts';
+import { copyStripped } from '../stripped-copy.ts';
+import type { TokenSet } from '../tokens.ts';
+import type { Peer } from './peer.ts';
+import { accessBundle, BENCH_NAMESPACE, BENCH_POLICY, limitsBundle } from './portcullis-bundles.ts';
+
+const SERVER = fileURLToPath(new URL('../portcullis-server.ts', import.meta.url));
+
+/** What differs from the usual case. */
+export interface PortcullisOptions {
+  /** Where the limit counts; without: in memory. */
+  readonly redisUrl?: string;
+  /** Runs a copy without types (as an image does) and not the source. */
+  readonly stripped?: true;
+}
+
+/** The sidecar with JWT, roles, one limit a user, access log to a file and metrics. */
+export function portcullis(tokens: TokenSet, { redisUrl, stripped }: PortcullisOptions = {}): Peer {
+  const store = redisUrl === undefined ? 'memory' : 'Redis';
+  return {
+    name: `Portcullis ${tokens.algorithm}, limit in ${store}, access log, metrics${stripped ? ', as JavaScript' : ''}`,
+    tokens,
+    launch: async (lab, upstreamPort) => {
+      const directory = mkdtempSync(join(lab.scratch, 'portcullis-'));
+      const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+      const write = (bundle: Bundle) => {
+        const location = { directory: join(directory, bundle.kind), namespace: BENCH_NAMESPACE, name: BENCH_POLICY };
+        mkdirSync(location.directory);
+        writeFileSync(join(location.directory, BUNDLE_FILE), encodeBundle(bundle, privateKey));
+        return location;
+      };
+      const settings: ServerSettings = {
+        port: await freePort(),
+        adminPort: await freePort(),
+        upstreamPort,
+        publicKey: publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+        access: write(accessBundle(tokens)),
+        limits: write(limitsBundle(redisUrl ?? null)),
+        logFile: join(directory, 'access.log'),
+      };
+      const file = join(directory, 'settings.json');
+      writeFileSync(file, JSON.stringify(settings));
+      const server = stripped ? copyStripped(directory) : SERVER;
+      const child = lab.children.start('portcullis', PROXY_CORE, process.execPath, [server, file]);
+      return {
+        child,
+        port: settings.port,
+        ready: { port: settings.adminPort, path: '/readyz' },
+        logFile: settings.logFile,
+      };
+    },
+  };
+}
