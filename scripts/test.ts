@@ -9,6 +9,9 @@ const HELP = `npm test -- [PATTERN...]   runs every *.test.ts whose path contain
   FC_RUNS=N           runs of each property test (default: each test's own)
 `;
 
+/** A file that hangs is a failure like any other; a test may wait for a server to be built before it, but not in it. */
+const FILE_TIMEOUT_MS = 300_000;
+
 interface Skipped {
   readonly name: string;
   readonly reason: string;
@@ -54,11 +57,17 @@ async function main(patterns: readonly string[]): Promise<number> {
   let failed = 0;
   const skipped: Skipped[] = [];
   const startedAt = performance.now();
-  const stream = run({ files, concurrency: Math.max(1, availableParallelism()) });
+  const stream = run({
+    files,
+    concurrency: Math.max(1, availableParallelism()),
+    timeout: FILE_TIMEOUT_MS,
+    execArgv: ['--test-force-exit'],
+  });
   stream.on('test:pass', (test) => {
-    if (test.details.type === 'suite') return;
-    if (test.skip === undefined && test.todo === undefined) passed++;
-    else skipped.push({ name: test.name, reason: String(test.skip ?? test.todo) });
+    const reason = test.skip ?? test.todo;
+    // A skipped suite stands for its tests, which are not reported.
+    if (reason !== undefined) skipped.push({ name: test.name, reason: String(reason) });
+    else if (test.details.type !== 'suite') passed++;
   });
   stream.on('test:fail', (test) => {
     // A suite fails because a test in it failed; counted once, unless its own hooks failed.

@@ -3,8 +3,8 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { LimitAlgorithm } from '../../policy/bundle/types.ts';
 import type { LimitPlan } from '../../sidecar/stores/limiter-store.ts';
+import { certainShareOfBound, shareOfLimit } from './admitted-bound.ts';
 import { RedisServer, redisMissing } from './redis-server.ts';
 import type { ReplicaReport, ReplicaTask } from './replica-process.ts';
 
@@ -39,7 +39,7 @@ describe('four processes on one Redis, by its own clock', { skip: redisMissing()
       );
       const admissions = reports.flatMap((report) => report.admissions);
       const most = certainShareOfBound(plan, admissions);
-      const utilisation = used(plan, admissions);
+      const utilisation = shareOfLimit(plan, admissions);
       console.log(
         `${algorithm}, ${REPLICAS} processes: admitted / bound ${most.toFixed(3)}, ${(100 * utilisation).toFixed(1)} % of the limit used`,
       );
@@ -57,53 +57,3 @@ describe('four processes on one Redis, by its own clock', { skip: redisMissing()
     return report as ReplicaReport;
   }
 });
-
-/** Share of the limit that was admitted over whole windows, the first burst of a bucket left out. */
-function used(
-  { algorithm, limit, windowMs, burst }: LimitPlan,
-  admissions: readonly (readonly [number, number])[],
-): number {
-  const first = Math.min(...admissions.map(([asked]) => asked));
-  const last = Math.max(...admissions.map(([, answered]) => answered));
-  const from = algorithm === 'FixedWindow' ? Math.ceil(first / windowMs) * windowMs : first;
-  const windows = Math.floor((last - from) / windowMs);
-  const within = admissions.filter(([asked, answered]) => asked >= from && answered < from + windows * windowMs);
-  return (within.length - burst) / (limit * windows);
-}
-
-/**
- * The share of the bound that was certainly reached: Redis decided somewhere between asking and answering, so only admissions
- * whose whole time lies in an interval count for it.
- */
-function certainShareOfBound(plan: LimitPlan, admissions: readonly (readonly [number, number])[]): number {
-  const byEnd = admissions.toSorted((one, other) => one[1] - other[1]);
-  let most = 0;
-  for (const [from] of admissions) {
-    let inside = 0;
-    for (const [asked, answered] of byEnd) {
-      if (asked < from) continue;
-      const bound = certainBound(plan.algorithm, plan, from, answered);
-      if (bound === undefined) break;
-      inside++;
-      most = Math.max(most, inside / bound);
-    }
-  }
-  return most;
-}
-
-/** The most that may be admitted between two times; undefined when that is not bounded. Redis counts whole milliseconds. */
-function certainBound(
-  algorithm: LimitAlgorithm,
-  { limit, windowMs, burst }: LimitPlan,
-  from: number,
-  to: number,
-): number | undefined {
-  switch (algorithm) {
-    case 'SlidingWindow':
-      return to - from < windowMs - 1 ? limit : undefined;
-    case 'TokenBucket':
-      return burst + (limit * (to - from + 1)) / windowMs;
-    case 'FixedWindow':
-      return Math.floor(from / windowMs) === Math.floor(to / windowMs) ? limit : undefined;
-  }
-}
