@@ -39,6 +39,8 @@ export async function main(argv: readonly string[], io: CommandIo): Promise<numb
 }
 
 if (import.meta.main) {
+  // Whoever reads our output may leave (`| head`, a log shipper that restarts): that is no reason to stop serving.
+  for (const output of [process.stdout, process.stderr]) output.on('error', () => {});
   process.exitCode = await main(process.argv.slice(2), {
     stdout: process.stdout,
     stderr: process.stderr,

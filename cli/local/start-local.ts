@@ -48,7 +48,7 @@ export async function startLocal(options: LocalOptions, host: LocalHost): Promis
   const check = checkPolicies(files, choiceOf(options));
   if (check.policies === null) throw new PortcullisError('policy_invalid', textOf(check.problems));
   if (check.problems.length > 0) host.say(textOf(check.problems));
-  await mkdir(options.state, { recursive: true, mode: 0o700 });
+  await mkdir(options.state, { recursive: true, mode: 0o700 }).catch((cause) => unusableState(options.state, cause));
   const unlock = await lockState(options.state);
   try {
     const local = new Local(options, host, check.policies, await BundleWriter.open(options.state), unlock);
@@ -56,8 +56,16 @@ export async function startLocal(options: LocalOptions, host: LocalHost): Promis
     return local;
   } catch (error) {
     await unlock();
-    throw error;
+    unusableState(options.state, error);
   }
+}
+
+/** Throws what happened; when it was a file of the state directory, as what its owner can mend. */
+function unusableState(state: string, cause: unknown): never {
+  const { path, message } = cause as NodeJS.ErrnoException;
+  if (cause instanceof PortcullisError || path?.startsWith(state) !== true) throw cause;
+  const problem = `the state directory cannot be used: ${message}; choose another with --state`;
+  throw new PortcullisError('config_invalid', problem, { cause });
 }
 
 function choiceOf(options: LocalOptions): PolicyChoice {
@@ -133,9 +141,10 @@ class Local implements RunningLocal {
       },
       sink: this.#host.sink,
       version: this.#host.version,
-    }).catch((cause: NodeJS.ErrnoException & { address?: string; port?: number }) => {
-      if (cause.code !== 'EADDRINUSE' && cause.code !== 'EACCES' && cause.code !== 'EADDRNOTAVAIL') throw cause;
-      const message = `cannot listen on ${cause.address}:${cause.port} (${cause.code}); choose with --listen and --admin`;
+    }).catch((cause: NodeJS.ErrnoException & { address?: string; hostname?: string; port?: number }) => {
+      if (cause.syscall !== 'listen' && cause.syscall !== 'bind' && cause.syscall !== 'getaddrinfo') throw cause;
+      const address = cause.hostname ?? `${cause.address}:${cause.port}`;
+      const message = `cannot listen on ${address} (${cause.code}); choose with --listen and --admin`;
       throw new PortcullisError('config_invalid', message, { cause });
     });
     this.#unwatch = watchDirectory(policies, () => this.#enqueue(() => this.#reload()));

@@ -26,8 +26,13 @@ export function compileClientAddress(config: ClientIpConfig): ClientAddress {
     of: (peer, forwardedFor) => {
       if (forwardedFor === '' || !trusts(peer)) return peer;
       const hops = forwardedFor.split(',');
-      const candidate = hops[hops.length - trustedHops]?.trim();
-      return candidate !== undefined && isIP(candidate) !== 0 ? candidate : peer;
+      const candidate = withoutPort(hops[hops.length - trustedHops]?.trim() ?? '');
+      return isIP(candidate) !== 0 ? candidate : peer;
     },
   };
+}
+
+/** Some load balancers write `192.0.2.1:1234` or `[2001:db8::1]:1234`: a port would make every connection a client of its own. */
+function withoutPort(address: string): string {
+  return /^(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+))(?::\d{1,5})?$/.exec(address)?.slice(1).join('') ?? address;
 }

@@ -182,6 +182,29 @@ describe('ClientConnection', () => {
     assert.equal(harness.socket.isPaused(), true);
   });
 
+  const lastOnes: readonly (readonly [name: string, held: string, later: string, events: readonly string[]])[] = [
+    ['half a head', 'GET /last HTTP/1.1\r\nHo', 'st: a\r\n\r\n', ['GET /last']],
+    ['an empty line', '\r\n', 'GET /last HTTP/1.1\r\nHost: a\r\n\r\n', ['GET /last']],
+    ['half a body', `${POST.replace('100000', '4')}ab`, 'cd', ['POST /', 'body 2', 'body 2', 'end']],
+    ['a head without its body', POST.replace('100000', '2'), 'ab', ['POST /', 'body 2', 'end']],
+  ];
+  for (const [name, held, later, events] of lastOnes) {
+    it(`a socket that was stopped for too much pipelining goes on when what waits is ${name}`, async () => {
+      const harness = new Harness();
+      const many = 3_000;
+      harness.feed(GET);
+      harness.feed(GET.repeat(many) + held);
+      assert.equal(harness.socket.isPaused(), true);
+      harness.feed(later);
+      for (let i = 0; i <= many; i++) {
+        harness.answer();
+        await turn();
+      }
+      await turn();
+      assert.deepEqual(harness.events.slice(many + 1), events);
+    });
+  }
+
   it('after Connection: close nothing more is read as a request', async () => {
     const harness = new Harness();
     harness.feed(GET.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n') + GET);

@@ -164,7 +164,6 @@ export class ClientConnection {
       this.#emptyLine = true;
       data = data.subarray(2);
     }
-    if (data.length === 0) return;
     const end = data.indexOf(HEAD_END);
     if (end < 0) {
       this.#hold(data);
@@ -198,6 +197,7 @@ export class ClientConnection {
     this.#phase = checked.body === 'none' ? 'answer' : 'body';
     const rest = data.length === end + 4 ? null : data.subarray(end + 4);
     if (rest !== null && checked.body === 'none') this.#hold(rest);
+    if (this.#phase === 'body' && this.socket.isPaused()) this.socket.resume();
     this.#handler.onRequest(this, checked);
     if (rest !== null && checked.body !== 'none') this.#onData(rest);
   }

@@ -18,6 +18,10 @@ describe('clientMayNotSet', () => {
     'x-request-id',
     'forwarded',
     'true-client-ip',
+    'content_length',
+    'transfer_encoding',
+    'proxy_connection',
+    'x_request_id',
   ];
   for (const name of forbidden) it(`${name} is ours`, () => assert.equal(clientMayNotSet(name), true));
 

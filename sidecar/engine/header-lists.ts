@@ -32,9 +32,16 @@ export const CLIENT_FORBIDDEN: ReadonlySet<string> = new Set([
 /** Prefixes with the same meaning as CLIENT_FORBIDDEN. */
 export const CLIENT_FORBIDDEN_PREFIXES: readonly string[] = ['x-portcullis-', 'x-forwarded-', 'x-envoy-'];
 
-/** True for a name that a client may not set, `_` standing for `-` (CGI, WSGI and others fold the two together). */
+/**
+ * True for a name that a client may not set. An `_` stands for `-`: CGI, WSGI and others fold the two together, so that
+ * `Content_Length` would be a second Content-Length to them.
+ */
 export function clientMayNotSet(lowerCaseName: string): boolean {
-  const name = lowerCaseName.includes('_') ? lowerCaseName.replaceAll('_', '-') : lowerCaseName;
+  let name = lowerCaseName;
+  if (name.includes('_')) {
+    name = name.replaceAll('_', '-');
+    if (HOP_BY_HOP.has(name) || name === 'content-length') return true;
+  }
   if (CLIENT_FORBIDDEN.has(name)) return true;
   if (name.charCodeAt(0) !== 0x78 || name.charCodeAt(1) !== 0x2d) return false; // "x-"
   for (const prefix of CLIENT_FORBIDDEN_PREFIXES) if (name.startsWith(prefix)) return true;

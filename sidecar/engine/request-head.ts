@@ -46,10 +46,10 @@ export function parseRequestHead(text: string): RequestHead | ProtocolRefusal {
     const name = text.slice(at, colon);
     const value = trimBlanks(text, colon + 1, end);
     if (!TOKEN.test(name) || BAD_VALUE.test(value)) return 'malformed_request';
+    if (fields.length === MAX_HEADERS * 2) return 'headers_too_large';
     fields.push(name.toLowerCase(), value);
     at = end + 2;
   }
-  if (fields.length > MAX_HEADERS * 2) return 'headers_too_large';
   return { method: requestLine[1] as string, target, minor: requestLine[3] === '0' ? 0 : 1, fields };
 }
 

@@ -9,8 +9,14 @@ export interface PendingCallsListener {
   onLateAnswer(): void;
 }
 
+/** A timer this late means that the event loop was busy; then the calls may have been sent only now. */
+const BUSY_MS = 2;
+/** So long, once, calls made by a busy event loop wait beyond their time-out: its slowness is not the store's. */
+const BUSY_GRACE_MS = 10;
+
 interface PendingCall {
-  readonly deadline: number;
+  deadline: number;
+  graced: boolean;
   settle: Settle | null;
 }
 
@@ -32,7 +38,7 @@ export class PendingCalls {
 
   /** Registers a call; what it returns is to be given the answer, and does nothing after the call was settled. */
   add(settle: Settle): Settle {
-    const call: PendingCall = { deadline: performance.now() + this.#timeoutMs, settle };
+    const call: PendingCall = { deadline: performance.now() + this.#timeoutMs, graced: false, settle };
     this.#calls.push(call);
     if (this.#timer === null) this.#arm(this.#timeoutMs);
     return (error, reply) => {
@@ -57,9 +63,22 @@ export class PendingCalls {
   }
 
   #arm(delayMs: number): void {
-    // What has arrived already is read before anything is called late: an event loop that was busy is not a slow store.
-    this.#timer = setTimeout(() => setImmediate(() => this.#expire()), delayMs);
+    const due = performance.now() + delayMs;
+    this.#timer = setTimeout(() => {
+      if (performance.now() - due > BUSY_MS) this.#grantGrace();
+      // What has arrived already is read before anything is called late.
+      setImmediate(() => this.#expire());
+    }, delayMs);
     this.#timer.unref();
+  }
+
+  #grantGrace(): void {
+    const deadline = performance.now() + BUSY_GRACE_MS;
+    for (let i = this.#head; i < this.#calls.length; i++) {
+      const call = this.#calls[i]!;
+      if (!call.graced) call.deadline = Math.max(call.deadline, deadline);
+      call.graced = true;
+    }
   }
 
   #expire(): void {

@@ -12,7 +12,7 @@ import { type RunningSidecar, startSidecar } from '../../sidecar/start-sidecar.t
 import { type MemoryLog, memoryLog } from '../support/memory-log.ts';
 import { send } from '../support/raw-http.ts';
 import { type RecordingUpstream, recordingUpstream } from '../support/recording-upstream.ts';
-import { openToAll } from '../support/sidecar-under-test.ts';
+import { openToAll, startSidecarUnderTest } from '../support/sidecar-under-test.ts';
 
 const signer = testPrivateKey(1);
 const GET = 'GET /x HTTP/1.1\r\nHost: api.example\r\n\r\n';
@@ -160,6 +160,23 @@ describe('bundles', { timeout: 30_000 }, () => {
     const { access: state } = sidecar.status().bundles;
     assert.deepEqual([state?.serial, state?.error], [12, null]);
     assert.equal((await send(sidecar.traffic.port, GET)).headers['x-serial'], '12');
+  });
+});
+
+describe('two bundles', { timeout: 30_000 }, () => {
+  it('a refused access bundle is not half in force: the next limits go with the last good one', async () => {
+    const sut = await startSidecarUnderTest({ limits: {} });
+    try {
+      for (const serial of [2, 3]) {
+        await sut.publish({ access: { rules: [badCondition] }, limits: {} });
+        const { bundles } = sut.sidecar.status();
+        assert.deepEqual([bundles.access?.serial, bundles.access?.error?.code], [1, 'bundle_invalid']);
+        assert.deepEqual([bundles.limits?.serial, bundles.limits?.error], [serial, null]);
+      }
+      assert.equal((await send(sut.port, GET)).status, 200);
+    } finally {
+      await sut.stop();
+    }
   });
 });
 

@@ -15,9 +15,13 @@ export class TokenBucket implements Counter {
   }
 
   available(allowance: Allowance, now: number): number {
-    // A clock that stepped back pays nothing for the time it repeats.
-    if (this.#at > 0 && now > this.#at) this.#debt = Math.max(0, this.#debt - (now - this.#at) * allowance.limit);
-    this.#at = now;
+    if (now > this.#at) {
+      if (this.#at > 0) this.#debt = Math.max(0, this.#debt - (now - this.#at) * allowance.limit);
+      this.#at = now;
+    } else if (this.#at - now > this.windowMs) {
+      // The clock stepped back. By less, time stands still: requests decided out of order must not be paid for the same time twice.
+      this.#at = now;
+    }
     const room = allowance.burst * this.windowMs - this.#debt;
     return room < this.windowMs ? 0 : Math.floor(room / this.windowMs);
   }
