@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { ClientConnection, type ClientRequest } from './client-connection.ts';
+import { ClientConnection } from './client-connection.ts';
+import type { ClientRequest } from './client-request.ts';
 import { FakeSocket } from './fake-socket.ts';
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';

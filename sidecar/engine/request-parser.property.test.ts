@@ -5,7 +5,8 @@ import { describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { CheckedHead } from './check-head.ts';
-import { ClientConnection, type ClientRequest } from './client-connection.ts';
+import { ClientConnection } from './client-connection.ts';
+import type { ClientRequest } from './client-request.ts';
 import { FakeSocket } from './fake-socket.ts';
 import { cuts, mutate, mutations, request, split } from './wire-messages.ts';
 

@@ -1,5 +1,5 @@
 import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
-import { JOIN_BYTES } from './client-connection.ts';
+import { JOIN_BYTES } from './answer-writer.ts';
 import type { CoarseClock } from './coarse-clock.ts';
 import { type ConnectionOwner, UpstreamConnection, type UpstreamTimeouts } from './upstream-connection.ts';
 
