@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { decodeBundle } from '../../policy/bundle/decode.ts';
-import { exampleAccessBundle } from '../../policy/bundle/example-bundles.ts';
+import { exampleAccessBundle } from '../../policy/bundle/testing/example-bundles.ts';
 import type { AccessContent } from '../../policy/compile/compile-access-policy.ts';
 import { BundleWriter } from './bundle-writer.ts';
 import { lockState } from './state-lock.ts';

@@ -42,12 +42,12 @@ if (values.help) {
   }
 }
 
-function tryYourself(screen: Screen, { url, admin, policies, state }: World): void {
+function tryYourself(screen: Screen, world: World): void {
+  const { url, admin, policies, state } = world;
+  world.calmDown();
   screen.heading('Try it yourself; Ctrl-C ends it');
   const claims = `'{"sub":"tom","roles":["trader"]}'`;
-  screen.say(
-    `TOKEN=$(npm run -s portcullis -- token --state ${state} --key-set trading --claims ${claims} --expires-in 10s)`,
-  );
+  screen.say(`TOKEN=$(npm run -s portcullis -- token --state ${state} --key-set trading --claims ${claims})`);
   screen.say(`curl -i ${url}/orders -H "Authorization: Bearer $TOKEN"`);
   screen.say(`curl ${admin}/status`);
   screen.say(

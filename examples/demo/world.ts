@@ -17,6 +17,12 @@ const FAST_ROTATION = `  maxTokenLifetime: 10s
   rotation: { period: 4s, prePublish: 2s, maxKeys: 8 }
 `;
 
+/** For whoever tries it afterwards: tokens that live long enough to be copied. */
+const CALM_ROTATION = FAST_ROTATION.replace('maxTokenLifetime: 10s', 'maxTokenLifetime: 5m').replace(
+  'period: 4s',
+  'period: 5m',
+);
+
 /** Everything the tour runs: the trading API, and Portcullis in local mode in front of it. */
 export interface World {
   /** `http://HOST:PORT` of the guarded API. */
@@ -28,6 +34,8 @@ export interface World {
   log(): readonly string[];
   /** Sets `mode` in both policies, as a person would with an editor. */
   setMode(mode: 'Shadow' | 'Enforce'): void;
+  /** Lets tokens live 5 minutes and keys sign as long. */
+  calmDown(): void;
   /** Runs `portcullis token` and returns what it prints. */
   token(claims: object, expiresIn?: string): Promise<string>;
   stop(): Promise<void>;
@@ -73,6 +81,7 @@ export async function startWorld(port: number): Promise<World> {
     const parts = (rest + data.toString()).split('\n');
     rest = parts.pop() ?? '';
     lines.push(...parts);
+    if (lines.length > 10_000) lines.splice(0, 5_000);
   });
 
   const stop = async (): Promise<void> => {
@@ -94,6 +103,7 @@ export async function startWorld(port: number): Promise<World> {
     state,
     log: () => lines,
     setMode,
+    calmDown: () => rewrite(join(policies, 'keys.yaml'), (text) => text.replace(FAST_ROTATION, CALM_ROTATION)),
     token: (claims, expiresIn = '10s') => printToken(state, claims, expiresIn),
     stop,
   };

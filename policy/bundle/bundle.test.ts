@@ -8,9 +8,9 @@ import { PortcullisError } from '../errors.ts';
 import type { BundleExpectation } from './decode.ts';
 import { bundleHash, decodeBundle } from './decode.ts';
 import { encodeBundle } from './encode.ts';
-import { exampleAccessBundle, exampleLimitsBundle, testPrivateKey } from './example-bundles.ts';
 import type { BundleHeader } from './format.ts';
 import { signedBytes } from './format.ts';
+import { exampleAccessBundle, exampleLimitsBundle, testPrivateKey } from './testing/example-bundles.ts';
 
 const privateKey = testPrivateKey(1);
 const expected: BundleExpectation<'Access'> = {
@@ -22,7 +22,7 @@ const expected: BundleExpectation<'Access'> = {
 };
 const good = encodeBundle(exampleAccessBundle, privateKey);
 const headerEnd = good.indexOf(0x0a);
-const golden = readFileSync(new URL('golden-bundle.bin', import.meta.url));
+const golden = readFileSync(new URL('testing/golden-bundle.bin', import.meta.url));
 
 /** A file that our key signed, whatever is in it. */
 function signed(header: BundleHeader, packed: Buffer): Buffer {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { exampleAccessBundle } from '../bundle/example-bundles.ts';
+import { exampleAccessBundle } from '../bundle/testing/example-bundles.ts';
 import type { AccessBundle, AllowEntry } from '../bundle/types.ts';
 import { compileAccess, type RequestFacts } from './access-evaluator.ts';
 import { decodedSegments, normalizePath } from './normalize-path.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { exampleLimitsBundle } from '../bundle/example-bundles.ts';
+import { exampleLimitsBundle } from '../bundle/testing/example-bundles.ts';
 import type { LimitConfig } from '../bundle/types.ts';
 import { matchesHost, parseHostPattern } from './host-pattern.ts';
 import { compileLimits } from './limit-matcher.ts';

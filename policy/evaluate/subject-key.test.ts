@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { exampleAccessBundle } from '../bundle/example-bundles.ts';
+import { exampleAccessBundle } from '../bundle/testing/example-bundles.ts';
 import type { LimitKey } from '../bundle/types.ts';
 import { compileAccess } from './access-evaluator.ts';
 import { subjectKey } from './subject-key.ts';

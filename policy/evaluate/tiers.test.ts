@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { exampleAccessBundle } from '../bundle/example-bundles.ts';
+import { exampleAccessBundle } from '../bundle/testing/example-bundles.ts';
 import { compileAccess, type RequestFacts } from './access-evaluator.ts';
 import { compileTiers } from './tiers.ts';
 

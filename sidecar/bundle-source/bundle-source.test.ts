@@ -7,8 +7,8 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { bundleHash, decodeBundle } from '../../policy/bundle/decode.ts';
 import { encodeBundle } from '../../policy/bundle/encode.ts';
-import { exampleAccessBundle, testPrivateKey } from '../../policy/bundle/example-bundles.ts';
 import { BUNDLE_FILE } from '../../policy/bundle/format.ts';
+import { exampleAccessBundle, testPrivateKey } from '../../policy/bundle/testing/example-bundles.ts';
 import type { AccessBundle } from '../../policy/bundle/types.ts';
 import { BundleSource } from './bundle-source.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { ChunkedDecoder } from './chunked-decoder.ts';
-import { split } from './wire-messages.ts';
+import { split } from './testing/wire-messages.ts';
 
 interface Decoded {
   readonly body: string;

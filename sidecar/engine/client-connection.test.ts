@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { ClientConnection } from './client-connection.ts';
 import type { ClientRequest } from './client-request.ts';
-import { FakeSocket } from './fake-socket.ts';
+import { FakeSocket } from './testing/fake-socket.ts';
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
 const POST = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n';

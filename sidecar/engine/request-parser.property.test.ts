@@ -7,8 +7,8 @@ import fc from 'fast-check';
 import type { CheckedHead } from './check-head.ts';
 import { ClientConnection } from './client-connection.ts';
 import type { ClientRequest } from './client-request.ts';
-import { FakeSocket } from './fake-socket.ts';
-import { cuts, mutate, mutations, request, split } from './wire-messages.ts';
+import { FakeSocket } from './testing/fake-socket.ts';
+import { cuts, mutate, mutations, request, split } from './testing/wire-messages.ts';
 
 const RUNS = Number(process.env['FC_RUNS'] ?? 3_000);
 

@@ -4,10 +4,10 @@ import { Duplex } from 'node:stream';
 import { describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
-import { FakeSocket } from './fake-socket.ts';
 import type { ResponseHead } from './response-head.ts';
+import { FakeSocket } from './testing/fake-socket.ts';
+import { cuts, mutate, mutations, response, split } from './testing/wire-messages.ts';
 import { UpstreamConnection } from './upstream-connection.ts';
-import { cuts, mutate, mutations, response, split } from './wire-messages.ts';
 
 const RUNS = Number(process.env['FC_RUNS'] ?? 3_000);
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { FakeSocket } from './fake-socket.ts';
+import { FakeSocket } from './testing/fake-socket.ts';
 import { UpstreamConnection } from './upstream-connection.ts';
 
 const TIMEOUTS = { connectMs: 1_000, requestMs: 5_000, idleMs: 3_000 };

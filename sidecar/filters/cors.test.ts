@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { CorsConfig } from '../../policy/bundle/types.ts';
-import { testExchange } from '../pipeline/exchange-fixtures.ts';
 import type { Answer } from '../pipeline/filter.ts';
+import { testExchange } from '../pipeline/testing/exchange-fixtures.ts';
 import { cors } from './cors.ts';
 
 const config: CorsConfig = {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { CredentialSource } from '../../policy/bundle/types.ts';
-import { testExchange } from '../pipeline/exchange-fixtures.ts';
-import { makeTestKey, testAuthenticator } from '../tokens/token-fixtures.ts';
+import { testExchange } from '../pipeline/testing/exchange-fixtures.ts';
+import { makeTestKey, testAuthenticator } from '../tokens/testing/token-fixtures.ts';
 import { AMBIGUOUS, credentialPlaces } from './credentials.ts';
 
 const bearer: CredentialSource = { kind: 'header', header: 'authorization', scheme: 'Bearer' };

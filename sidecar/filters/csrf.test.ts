@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { testExchange } from '../pipeline/exchange-fixtures.ts';
+import { testExchange } from '../pipeline/testing/exchange-fixtures.ts';
 import { csrf } from './csrf.ts';
 
 describe('csrf', () => {

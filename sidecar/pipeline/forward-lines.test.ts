@@ -3,8 +3,8 @@ import { describe, it } from 'node:test';
 import type { Identity } from '../../policy/evaluate/access-evaluator.ts';
 import { type CheckedHead, checkHead } from '../engine/check-head.ts';
 import { compileClientAddress } from '../engine/client-address.ts';
-import { testExchange } from './exchange-fixtures.ts';
 import { forwardLines } from './forward-lines.ts';
+import { testExchange } from './testing/exchange-fixtures.ts';
 
 const nobody = compileClientAddress({ trustedHops: 0, trustedProxies: [] });
 const proxies = compileClientAddress({ trustedHops: 1, trustedProxies: ['10.0.0.0/8'] });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { testExchange } from './exchange-fixtures.ts';
 import { type Decision, denial, type Filter } from './filter.ts';
 import { FILTER_FAILED, runFinish, runRequest, runResponse } from './run-pipeline.ts';
+import { testExchange } from './testing/exchange-fixtures.ts';
 
 const FORBIDDEN = denial('forbidden', 'authorize', 'test');
 const LIMITED = denial('rate_limited', 'limit', 'test');

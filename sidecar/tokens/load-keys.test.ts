@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import type { JwtAlgorithm, VerificationKey } from '../../policy/bundle/types.ts';
 import { PortcullisError } from '../../policy/errors.ts';
 import { loadKeys } from './load-keys.ts';
-import { makeTestKey, verificationKey } from './token-fixtures.ts';
+import { makeTestKey, verificationKey } from './testing/token-fixtures.ts';
 
 const ec = makeTestKey('ES256', 'ec').verification;
 const rsa = makeTestKey('RS256', 'rsa').verification;

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import type { VerificationKey } from '../../policy/bundle/types.ts';
 import { loadKeys } from './load-keys.ts';
 import { createSignatureVerifier } from './signature.ts';
-import { makeTestKey } from './token-fixtures.ts';
+import { makeTestKey } from './testing/token-fixtures.ts';
 
 /** RFC 7515 appendix A.1 to A.3: the header differs, the payload is the same; both end in the line breaks of the RFC. */
 const PAYLOAD = 'eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ';

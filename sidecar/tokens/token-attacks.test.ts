@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { tokenAttacks } from './token-attacks.ts';
+import { tokenAttacks } from './testing/token-attacks.ts';
 import { createTokenVerifier } from './verifier.ts';
 
 const NOW = 1_800_000_000_000;

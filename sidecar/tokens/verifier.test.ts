@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { JwtAlgorithm } from '../../policy/bundle/types.ts';
-import { makeTestKey, mintToken, testAuthenticator, validClaims } from './token-fixtures.ts';
+import { makeTestKey, mintToken, testAuthenticator, validClaims } from './testing/token-fixtures.ts';
 import type { TokenVerdict, VerifiedToken } from './token-verifier.ts';
 import { createTokenVerifier } from './verifier.ts';
 

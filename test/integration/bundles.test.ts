@@ -5,8 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { encodeBundle } from '../../policy/bundle/encode.ts';
-import { exampleAccessBundle, exampleLimitsBundle, testPrivateKey } from '../../policy/bundle/example-bundles.ts';
 import { BUNDLE_FILE } from '../../policy/bundle/format.ts';
+import {
+  exampleAccessBundle,
+  exampleLimitsBundle,
+  testPrivateKey,
+} from '../../policy/bundle/testing/example-bundles.ts';
 import type { AccessBundle } from '../../policy/bundle/types.ts';
 import { type RunningSidecar, startSidecar } from '../../sidecar/start-sidecar.ts';
 import { type MemoryLog, memoryLog } from '../support/memory-log.ts';

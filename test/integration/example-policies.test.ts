@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { checkPolicies } from '../../cli/local/check-policies.ts';
-import { makeTestKey, mintToken } from '../../sidecar/tokens/token-fixtures.ts';
+import { makeTestKey, mintToken } from '../../sidecar/tokens/testing/token-fixtures.ts';
 import { request } from '../support/attack-table.ts';
 import { type RawAnswer, send } from '../support/raw-http.ts';
 import { type PolicyUnderTest, type SidecarUnderTest, startSidecarUnderTest } from '../support/sidecar-under-test.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { tokenAttacks } from '../../sidecar/tokens/token-attacks.ts';
-import { makeTestKey, mintToken, testAuthenticator, validClaims } from '../../sidecar/tokens/token-fixtures.ts';
+import { tokenAttacks } from '../../sidecar/tokens/testing/token-attacks.ts';
+import { makeTestKey, mintToken, testAuthenticator, validClaims } from '../../sidecar/tokens/testing/token-fixtures.ts';
 import { describeAnswer, describeWithSidecar, request, requestLines } from '../support/attack-table.ts';
 import { type RawAnswer, send } from '../support/raw-http.ts';
 import { rule, type SidecarUnderTest } from '../support/sidecar-under-test.ts';

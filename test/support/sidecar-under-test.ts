@@ -3,12 +3,12 @@ import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeBundle } from '../../policy/bundle/encode.ts';
-import { testPrivateKey } from '../../policy/bundle/example-bundles.ts';
 import { BUNDLE_FILE } from '../../policy/bundle/format.ts';
+import { testPrivateKey } from '../../policy/bundle/testing/example-bundles.ts';
 import type { AccessBundle, AccessRule, Bundle, LimitsBundle } from '../../policy/bundle/types.ts';
 import type { LogSink } from '../../runtime/log.ts';
 import { type RunningSidecar, startSidecar } from '../../sidecar/start-sidecar.ts';
-import { makeTestKey, mintToken, testAuthenticator, validClaims } from '../../sidecar/tokens/token-fixtures.ts';
+import { makeTestKey, mintToken, testAuthenticator, validClaims } from '../../sidecar/tokens/testing/token-fixtures.ts';
 import { type RecordingUpstream, recordingUpstream } from './recording-upstream.ts';
 
 /** A sidecar with a policy of the test's own, in front of an upstream that records what reaches it. */

@@ -1,5 +1,5 @@
 import { createHash, createHmac, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
-import type { JwtAlgorithm, JwtAuthenticator, VerificationKey } from '../../policy/bundle/types.ts';
+import type { JwtAlgorithm, JwtAuthenticator, VerificationKey } from '../../../policy/bundle/types.ts';
 
 /** For tests: a key that signs, and its verification half as a bundle carries it. */
 export interface TestKey {

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
-import type { JwtAuthenticator } from '../../policy/bundle/types.ts';
+import type { JwtAuthenticator } from '../../../policy/bundle/types.ts';
+import type { TokenRefusal } from '../token-verifier.ts';
 import { encodePart, makeTestKey, mintToken, testAuthenticator, validClaims } from './token-fixtures.ts';
-import type { TokenRefusal } from './token-verifier.ts';
 
 /** What is tried, the token, why it must be refused, and an honest token that differs as little as possible. */
 export type TokenAttack = readonly [name: string, attack: string, refusal: TokenRefusal, honest: string];

@@ -1,4 +1,4 @@
-import { Exchange } from './exchange.ts';
+import { Exchange } from '../exchange.ts';
 
 /** For tests: an exchange of a plain GET, with what the test is about changed. */
 export function testExchange(
