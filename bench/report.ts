@@ -42,7 +42,7 @@ export function quietRounds<R extends { readonly disturbed: boolean }>(rounds: r
   return quiet.length > 0 ? quiet : rounds;
 }
 
-/** How many rounds count, such as "4 of 5 quiet"; the tables' warning that a number is worth little. */
+/** How many rounds count, such as "4 of 5"; the tables' warning that a number is worth little. */
 export function quietCount(rounds: readonly { readonly disturbed: boolean }[]): string {
   return `${rounds.filter((round) => !round.disturbed).length} of ${rounds.length}`;
 }

@@ -6,9 +6,9 @@ const TOKENS = 1_000;
 /** Lifetime of every token, exp - iat. */
 export const TOKEN_LIFETIME_SECONDS = 3_600;
 /** The iss of every token. */
-export const ISSUER = 'tradewise-api';
+export const ISSUER = 'trading-issuer';
 /** The aud of every token. */
-export const AUDIENCE = 'tradewise-client';
+export const AUDIENCE = 'trading-api';
 
 /** Algorithms that are measured. */
 export type BenchAlgorithm = 'RS256' | 'ES256';

@@ -10,13 +10,7 @@ export type ErrorCode =
   | 'keyring_conflict'
   | 'keyring_invalid'
   | 'key_refused'
-  | 'policy_invalid'
-  | 'policy_not_found'
-  | 'store_unavailable'
-  | 'upstream_connect'
-  | 'upstream_timeout'
-  | 'upstream_reset'
-  | 'upstream_protocol';
+  | 'policy_invalid';
 
 /** Whether trying the same thing again can help: `never` (fix the input), `later` (the world may change). */
 export type Retry = 'never' | 'later';

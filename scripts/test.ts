@@ -64,6 +64,12 @@ async function main(patterns: readonly string[]): Promise<number> {
     execArgv: ['--test-force-exit'],
   });
   stream.on('test:pass', (test) => {
+    // A file stands for itself only when it reported no test: it is empty, or its process ended too soon.
+    if (files.includes(test.name)) {
+      failed++;
+      process.stdout.write(`\nFAILED ${test.name} reported no test\n`);
+      return;
+    }
     const reason = test.skip ?? test.todo;
     // A skipped suite stands for its tests, which are not reported.
     if (reason !== undefined) skipped.push({ name: test.name, reason: String(reason) });

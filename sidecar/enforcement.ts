@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { Logger } from 'pino';
 import { decodeBundle } from '../policy/bundle/decode.ts';
-import type { AccessBundle, LimitsBundle, StoreConfig } from '../policy/bundle/types.ts';
+import type { AccessBundle, LimitsBundle } from '../policy/bundle/types.ts';
 import type { LogSink } from '../runtime/log.ts';
 import type { SidecarStatus } from './admin/status.ts';
 import { type BundleLocation, BundleSource, type BundleState } from './bundle-source/bundle-source.ts';
@@ -158,8 +158,7 @@ export class Enforcement {
 
   async #acceptLimits(bundle: LimitsBundle): Promise<void> {
     const wanted = JSON.stringify(bundle.store);
-    const store =
-      this.#store !== null && wanted === this.#storeConfig ? this.#store : await this.#openStore(bundle.store, bundle);
+    const store = this.#store !== null && wanted === this.#storeConfig ? this.#store : await this.#openStore(bundle);
     try {
       this.#build(this.#access, bundle, this.#verifier, store);
     } catch (error) {
@@ -196,9 +195,9 @@ export class Enforcement {
     );
   }
 
-  #openStore(config: StoreConfig | null, { namespace, name }: LimitsBundle): Promise<LimiterStore> {
+  #openStore({ namespace, name, store }: LimitsBundle): Promise<LimiterStore> {
     const { log, replica } = this.#options;
-    return openStore(config, {
+    return openStore(store, {
       group: `${namespace}/${name}`,
       replica,
       onStateChange: (available, cause) => {

@@ -87,12 +87,22 @@ export async function startSidecar(config: SidecarConfig): Promise<RunningSideca
     onFault: (error) => log.error({ err: error }, 'admin request failed'),
   });
 
-  await enforcement.start();
-  const admin = await adminServer.listen(config.admin.host, config.admin.port);
-  const traffic = await engine.listen(config.listen.host, config.listen.port).catch(async (error: unknown) => {
+  const stop = async (graceMs: number): Promise<void> => {
+    await engine.stop(graceMs);
+    await enforcement.stop();
     await adminServer.stop();
+  };
+
+  await enforcement.start();
+  let admin: AddressInfo;
+  let traffic: AddressInfo;
+  try {
+    admin = await adminServer.listen(config.admin.host, config.admin.port);
+    traffic = await engine.listen(config.listen.host, config.listen.port);
+  } catch (error) {
+    await stop(0);
     throw error;
-  });
+  }
   log.info({ traffic, admin, upstream: config.upstream, version: config.version }, 'sidecar started');
 
   return {
@@ -108,9 +118,7 @@ export async function startSidecar(config: SidecarConfig): Promise<RunningSideca
     },
     stop: async (graceMs = 10_000) => {
       draining = true;
-      await engine.stop(graceMs);
-      await enforcement.stop();
-      await adminServer.stop();
+      await stop(graceMs);
       log.info('sidecar stopped');
     },
   };

@@ -42,8 +42,15 @@ export interface PolicyCheck {
 export function checkPolicies(files: readonly PolicyFile[], choice: PolicyChoice): PolicyCheck {
   const parsed = parsePolicies(files);
   const problems = [...parsed.problems];
-  const accessPolicy = choose(parsed.accessPolicies, choice, problems);
-  const limitPolicy = chooseLimits(parsed, choice, problems);
+  const accessPolicy = chooseAccessPolicy(parsed.accessPolicies, choice, problems);
+  const limitPolicy = pick(
+    parsed.limitPolicies,
+    choice.rateLimitPolicy,
+    'RateLimitPolicy',
+    '--rate-limit-policy',
+    choice.directory,
+    problems,
+  );
   // Whether there is a key yet is not the writer's business; that the key set is there is.
   const checking = referencesOf(parsed, choice, () => ({ serial: 1, verificationKeys: [] }));
   const report = (from: SourceResource<Resource>, findings: readonly Finding[], affects: AffectedBundle) => {
@@ -86,7 +93,7 @@ function referencesOf(
   };
 }
 
-function choose(
+function chooseAccessPolicy(
   policies: readonly SourceResource<AccessPolicy>[],
   { accessPolicy, directory }: PolicyChoice,
   problems: SourceProblem[],
@@ -101,14 +108,6 @@ function choose(
     });
   }
   return found;
-}
-
-function chooseLimits(
-  { limitPolicies }: ParsedPolicies,
-  { rateLimitPolicy, directory }: PolicyChoice,
-  problems: SourceProblem[],
-): SourceResource<RateLimitPolicy> | null {
-  return pick(limitPolicies, rateLimitPolicy, 'RateLimitPolicy', '--rate-limit-policy', directory, problems);
 }
 
 function pick<R extends AccessPolicy | RateLimitPolicy>(

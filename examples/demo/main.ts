@@ -11,27 +11,30 @@ const HELP = `npm run demo -- [--check] [--port N]
   --port N   port of the guarded API; default 8080, with --check any free one
 `;
 
-const { values } = parseArgs({
-  options: { check: { type: 'boolean' }, port: { type: 'string' }, help: { type: 'boolean' } },
-});
+const { check = false, port, help } = readFlags();
 
-if (values.help) {
+if (help) {
   process.stdout.write(HELP);
 } else {
-  const check = values.check ?? false;
   const screen = new Screen();
   let world: World | null = null;
-  const stop = async (code: number): Promise<never> => {
+  let stopping: Promise<never> | null = null;
+  const end = async (code: number): Promise<never> => {
     await world?.stop();
     process.exit(code);
+  };
+  const stop = (code: number): Promise<never> => {
+    stopping ??= end(code);
+    return stopping;
   };
   process.on('SIGINT', () => void stop(130));
   process.on('SIGTERM', () => void stop(143));
   try {
-    world = await startWorld(Number(values.port ?? (check ? 0 : 8080)));
+    world = await startWorld(Number(port ?? (check ? 0 : 8080)));
     await tour(world, screen);
   } catch (error) {
-    process.stderr.write(`\ndemo failed: ${(error as Error).message}\n`);
+    // A tour that is interrupted fails because its world is gone: that is no news.
+    if (stopping === null) process.stderr.write(`\ndemo failed: ${(error as Error).message}\n`);
     await stop(1);
   }
   if (check) {
@@ -39,6 +42,19 @@ if (values.help) {
     await stop(0);
   } else if (world !== null) {
     tryYourself(screen, world);
+  }
+}
+
+function readFlags() {
+  try {
+    const { values } = parseArgs({
+      options: { check: { type: 'boolean' }, port: { type: 'string' }, help: { type: 'boolean' } },
+    });
+    if (values.port === undefined || /^\d{1,5}$/.test(values.port)) return values;
+    throw new Error(`--port must be a number such as 8080, not ${JSON.stringify(values.port)}`);
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n\n${HELP}`);
+    process.exit(2);
   }
 }
 

@@ -1,8 +1,5 @@
 import { styleText } from 'node:util';
 
-/** Something the tour shows did not hold. */
-export class DemoFailure extends Error {}
-
 /** Prints the tour. Colours follow NO_COLOR and whether somebody watches. */
 export class Screen {
   #steps = 0;
@@ -19,7 +16,7 @@ export class Screen {
     this.#line(`   ${styleText('dim', text)}`);
   }
 
-  /** A request and its answer; throws DemoFailure when the status is not the expected one. */
+  /** A request and its answer; throws when the status is not the expected one. */
   answer(what: string, status: number, expected: number, extra: string): void {
     const colour = status < 300 ? 'green' : status === 429 ? 'yellow' : 'red';
     this.#line(`   ${styleText(colour, String(status))}  ${what.padEnd(44)} ${styleText('dim', extra)}`);
@@ -35,9 +32,9 @@ export class Screen {
     });
   }
 
-  /** Throws DemoFailure with the message when the condition does not hold. */
+  /** Throws the message when the condition does not hold. */
   expect(condition: boolean, message: string): void {
-    if (!condition) throw new DemoFailure(message);
+    if (!condition) throw new Error(message);
   }
 
   #line(text: string): void {

@@ -14,7 +14,7 @@ interface Visit {
   readonly token?: string;
 }
 
-/** The whole tour; throws DemoFailure at the first thing that is not as told. */
+/** The whole tour; throws at the first thing that is not as told. */
 export async function tour(world: World, screen: Screen): Promise<void> {
   const trader = await world.token({ sub: 'tom', roles: ['trader'] });
   const viewer = await world.token({ sub: 'vera', roles: ['viewer'] });

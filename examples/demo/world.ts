@@ -37,7 +37,7 @@ export interface World {
   /** Lets tokens live 5 minutes and keys sign as long. */
   calmDown(): void;
   /** Runs `portcullis token` and returns what it prints. */
-  token(claims: object, expiresIn?: string): Promise<string>;
+  token(claims: object): Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -72,6 +72,11 @@ export async function startWorld(port: number): Promise<World> {
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   );
+  // However this process ends: no orphan, and no private keys left behind.
+  process.once('exit', () => {
+    local.kill('SIGKILL');
+    rmSync(directory, { recursive: true, force: true });
+  });
   let errors = '';
   local.stderr.on('data', (data: Buffer) => {
     errors += data.toString();
@@ -87,14 +92,14 @@ export async function startWorld(port: number): Promise<World> {
   const stop = async (): Promise<void> => {
     await ended(local);
     await api.close();
-    rmSync(directory, { recursive: true, force: true });
   };
   const admin = `http://127.0.0.1:${adminPort}`;
   try {
     await ready(admin, local);
   } catch (error) {
     await stop();
-    throw new Error(`local mode did not start: ${(error as Error).message}\n${errors}`);
+    const hint = errors.includes('EADDRINUSE') ? 'Another port: npm run demo -- --port 18080' : '';
+    throw new Error(`local mode did not start: ${(error as Error).message}\n${errors}${hint}`);
   }
   return {
     url: `http://127.0.0.1:${traffic}`,
@@ -104,7 +109,7 @@ export async function startWorld(port: number): Promise<World> {
     log: () => lines,
     setMode,
     calmDown: () => rewrite(join(policies, 'keys.yaml'), (text) => text.replace(FAST_ROTATION, CALM_ROTATION)),
-    token: (claims, expiresIn = '10s') => printToken(state, claims, expiresIn),
+    token: (claims) => printToken(state, claims),
     stop,
   };
 }
@@ -123,8 +128,8 @@ async function ready(admin: string, local: ChildProcess): Promise<void> {
   throw new Error('it was not ready within 10 s');
 }
 
-function printToken(state: string, claims: object, expiresIn: string): Promise<string> {
-  const args = [CLI, 'token', '--state', state, '--key-set', 'trading', '--expires-in', expiresIn];
+function printToken(state: string, claims: object): Promise<string> {
+  const args = [CLI, 'token', '--state', state, '--key-set', 'trading'];
   const child = spawn(process.execPath, [...args, '--claims', JSON.stringify(claims)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });

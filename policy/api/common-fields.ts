@@ -130,7 +130,8 @@ const noDotSegments = rule<string>(
   (text) => !/\/[.][.]?(\/|$)/.test(text),
 );
 
-const methodRule = matches('^[A-Z][A-Z_-]*$', 'write an HTTP method in upper case, such as GET');
+/** A rule that a text is the name of a method. */
+export const methodRule = matches('^[A-Z][A-Z_-]*$', 'write an HTTP method in upper case, such as GET');
 const servedMethodRule = rule<string>(
   "!(self in ['CONNECT', 'TRACE'])",
   'CONNECT and TRACE are refused before any rule; leave them out',

@@ -1,4 +1,4 @@
-import { checkField } from './check-field.ts';
+import { checkField, isObject } from './check-field.ts';
 import { namespaceName, objectName } from './common-fields.ts';
 import { type Field, fieldOf, textsByName } from './field.ts';
 import { kinds, type Resource } from './kinds.ts';
@@ -84,8 +84,4 @@ function withoutUnread(value: Readonly<Record<string, unknown>>): Record<string,
 
 function problem(path: Problem['path'], message: string): Decoded {
   return { problems: [{ path, message }] };
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -14,7 +14,8 @@ import { MAX_WINDOW, parseRate, parseTierRate, RATE_PATTERN, UNLIMITED } from '.
 import { columns, commonStatus, type ResourceDefinition, type ResourceOf } from './resource.ts';
 import { rule, ruleAbout } from './rule.ts';
 
-const BUILT_IN_TIERS: readonly string[] = ['anonymous', 'authenticated'];
+/** Tiers that every policy has. */
+export const BUILT_IN_TIERS: readonly string[] = ['anonymous', 'authenticated'];
 
 const window = "duration(self.split('/')[1])";
 const rateCel = `self.matches(r'${RATE_PATTERN}') && ${window} >= duration('1ms') && ${window} <= duration('${MAX_WINDOW}')`;

@@ -1,10 +1,9 @@
 import Type from 'typebox';
-import { duration, TOKEN_PATTERN } from './common-fields.ts';
+import { duration, methodRule, TOKEN_PATTERN } from './common-fields.ts';
 import { type ObjectOf, oneOf, setOf, text, textsByName } from './field.ts';
 import { matches, rule } from './rule.ts';
 
 const token = matches(TOKEN_PATTERN, 'write the name of a header, such as Content-Type');
-const method = matches('^[A-Z][A-Z_-]*$', 'write an HTTP method in upper case, such as GET');
 const origin = matches(
   '^([*]|[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\\[[0-9a-f:.]+\\])(:[0-9]{1,5})?)$',
   'write an origin such as https://app.example.com (lower case, no path, no slash at the end), or "*" alone',
@@ -16,7 +15,7 @@ const corsFields = {
     minItems: 1,
     maxItems: 64,
   }),
-  methods: setOf(text({ description: 'A method.', maxLength: 32, rules: [method] }), {
+  methods: setOf(text({ description: 'A method.', maxLength: 32, rules: [methodRule] }), {
     description: 'Methods that a preflight allows.',
     maxItems: 16,
     default: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],

@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox';
-import type { JwtAlgorithm } from '../bundle/types.ts';
+import { JWT_ALGORITHMS } from '../bundle/types.ts';
 import { duration, positiveDuration } from './common-fields.ts';
 import { parseDuration } from './duration.ts';
 import { mapOf, type ObjectOf, oneOf, setOf, text } from './field.ts';
@@ -53,7 +53,7 @@ const revocation = Type.Object(
 );
 
 const fields = {
-  algorithm: oneOf(['HS256', 'RS256', 'ES256'] as const satisfies readonly JwtAlgorithm[], {
+  algorithm: oneOf(JWT_ALGORITHMS, {
     description: 'JWS algorithm (RFC 7518 section 3.1) of new keys. Old keys keep theirs until they retire.',
   }),
   issuer: text({ description: 'The `iss` of every token. Compared exactly.', maxLength: 512, rules: [stringOrUri] }),

@@ -8,7 +8,6 @@ import type {
   CorsConfig,
   CredentialSource,
   IdentityPointers,
-  JwtAlgorithm,
   JwtAuthenticator,
   LimitConfig,
   LimitsBundle,
@@ -21,6 +20,7 @@ import type {
   Tier,
   VerificationKey,
 } from './types.ts';
+import { JWT_ALGORITHMS } from './types.ts';
 
 const mode = oneOf<Mode>('Enforce', 'Shadow');
 const names = list(name);
@@ -54,7 +54,7 @@ const authenticator = object<JwtAuthenticator>({
   keys: list(
     object<VerificationKey>({
       kid: name,
-      algorithm: oneOf<JwtAlgorithm>('HS256', 'RS256', 'ES256'),
+      algorithm: oneOf(...JWT_ALGORITHMS),
       jwk: record(text),
     }),
   ),

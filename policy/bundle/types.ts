@@ -7,7 +7,10 @@
 export type Mode = 'Enforce' | 'Shadow';
 
 /** JWS algorithms (RFC 7518 §3.1) that a key set may use. */
-export type JwtAlgorithm = 'HS256' | 'RS256' | 'ES256';
+export const JWT_ALGORITHMS = ['HS256', 'RS256', 'ES256'] as const;
+
+/** One of `JWT_ALGORITHMS`. */
+export type JwtAlgorithm = (typeof JWT_ALGORITHMS)[number];
 
 /** What a limit does while its store does not answer. */
 export type OnStoreFailure = 'LocalShare' | 'Allow' | 'Deny';

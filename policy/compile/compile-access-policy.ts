@@ -12,8 +12,9 @@ import type { References } from './references.ts';
 export type AccessContent = Omit<AccessBundle, 'serial'>;
 
 /**
- * Compiles an access policy that was decoded, or one that has the shape of its type: what decoding checks is not checked
- * again, everything else that is wrong is reported at once. Pure; paths begin at the resource.
+ * Compiles an access policy that was decoded, or one with problems that has the shape of its type; reports everything wrong
+ * at once. Some rules of decoding are checked again, to name the offender; `mergeFindings` keeps one report of the two.
+ * Pure; paths begin at the resource.
  */
 export function compileAccessPolicy(policy: AccessPolicy, references: References): Compiled<AccessContent> {
   const findings = new Findings();

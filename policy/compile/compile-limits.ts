@@ -1,6 +1,6 @@
 import { parseDuration } from '../api/duration.ts';
-import { parseTierRate } from '../api/rate.ts';
-import type { RateLimitPolicy } from '../api/rate-limit-policy.ts';
+import { parseTierRate, UNLIMITED } from '../api/rate.ts';
+import { BUILT_IN_TIERS, type RateLimitPolicy } from '../api/rate-limit-policy.ts';
 import type { LimitConfig, LimitsBundle, Rate } from '../bundle/types.ts';
 import { checkCondition } from './check-condition.ts';
 import { compileClientIp, compileStore } from './compile-connection.ts';
@@ -10,8 +10,6 @@ import type { References } from './references.ts';
 import { unknownWord } from './suggest.ts';
 
 type Limit = RateLimitPolicy['spec']['limits'][number];
-
-const BUILT_IN_TIERS = ['anonymous', 'authenticated'];
 
 /** A limits bundle before it is given a serial. */
 export type LimitsContent = Omit<LimitsBundle, 'serial'>;
@@ -59,7 +57,7 @@ function compileLimit(limit: Limit, index: number, tiers: readonly string[], fin
     }
     return [tier, parseTierRate(written ?? '') ?? null];
   });
-  if (limit.rates !== undefined && Object.values(limit.rates).every((rate) => rate === 'Unlimited')) {
+  if (limit.rates !== undefined && Object.values(limit.rates).every((rate) => rate === UNLIMITED)) {
     findings.warn([...path, 'rates'], 'limits nobody: every tier is Unlimited; write a rate or remove the limit');
   }
   return {

@@ -7,29 +7,12 @@ type Headers = readonly (readonly [name: string, value: string])[];
 
 const HSTS: Headers[number] = ['strict-transport-security', 'max-age=31536000; includeSubDomains'];
 
-const UNUSED_FEATURES = [
-  ...[
-    'accelerometer',
-    'autoplay',
-    'camera',
-    'cross-origin-isolated',
-    'display-capture',
-    'encrypted-media',
-    'fullscreen',
-  ],
-  ...[
-    'geolocation',
-    'gyroscope',
-    'keyboard-map',
-    'magnetometer',
-    'microphone',
-    'midi',
-    'payment',
-    'picture-in-picture',
-  ],
-  ...['publickey-credentials-get', 'screen-wake-lock', 'usb', 'web-share', 'xr-spatial-tracking', 'clipboard-read'],
-  ...['clipboard-write', 'gamepad', 'hid', 'idle-detection', 'serial'],
-];
+const UNUSED_FEATURES = (
+  'accelerometer autoplay camera cross-origin-isolated display-capture encrypted-media fullscreen ' +
+  'geolocation gyroscope keyboard-map magnetometer microphone midi payment picture-in-picture ' +
+  'publickey-credentials-get screen-wake-lock usb web-share xr-spatial-tracking clipboard-read ' +
+  'clipboard-write gamepad hid idle-detection serial'
+).split(' ');
 
 /**
  * OWASP Secure Headers Project, recommended values of 2024-09-02, for answers that a browser shows. Left out are

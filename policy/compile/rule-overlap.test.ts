@@ -62,6 +62,17 @@ describe('overlapping rules', () => {
       [/has the same match/],
       { ...strict, case: 'Insensitive' },
     ],
+    [
+      'letters beyond ASCII are told apart always',
+      [{ paths: ['/caf%C3%A9'] }, { paths: ['/caf%C3%89'] }],
+      [],
+      { ...strict, case: 'Insensitive' },
+    ],
+    [
+      'encoded braces and stars are literals',
+      [{ paths: ['/{x}'] }, { paths: ['/%7B%7D'] }, { paths: ['/a/**'] }, { paths: ['/a/%2A%2A'] }],
+      [],
+    ],
   ];
   for (const [name, matches, says, matching = strict] of table) {
     it(name, () => {

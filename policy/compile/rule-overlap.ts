@@ -1,6 +1,7 @@
 import type { PathMatching } from '../bundle/types.ts';
 import { type HostPattern, matchesHost } from '../evaluate/host-pattern.ts';
 import type { PathPattern } from '../evaluate/path-pattern.ts';
+import { foldAscii } from '../evaluate/path-tree.ts';
 import type { CheckedMatch } from './compile-match.ts';
 import type { Findings } from './finding.ts';
 import { listed } from './suggest.ts';
@@ -128,9 +129,9 @@ function hostText(host: HostPattern | null): string {
   return host === null ? '' : `${host.wildcard ? '*' : ''}${host.value}`;
 }
 
-// Characters that no literal of a pattern holds.
-const PARAMETER = '{}';
-const REST = '/**';
+// No literal of a pattern holds a backslash; braces and stars it may hold, encoded.
+const PARAMETER = '\\{}';
+const REST = '/\\**';
 
 /** Patterns with one shape match the same paths, whatever their parameters are called. */
 class Shapes {
@@ -145,7 +146,7 @@ class Shapes {
   of(pattern: PathPattern): string {
     const parts = pattern.segments.map((segment) => (segment.kind === 'literal' ? segment.text : PARAMETER));
     const path = parts.map((part) => `/${part}`).join('');
-    const folded = this.#foldCase ? path.toLowerCase() : path;
+    const folded = this.#foldCase ? foldAscii(path) : path;
     if (pattern.rest) return folded + REST;
     if (pattern.segments.length === 0) return '/';
     return pattern.trailingSlash && !this.ignoreSlash ? `${folded}/` : folded;

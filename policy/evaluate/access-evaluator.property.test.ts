@@ -4,13 +4,14 @@ import fc from 'fast-check';
 import { exampleAccessBundle } from '../bundle/testing/example-bundles.ts';
 import type { AccessBundle, AllowEntry } from '../bundle/types.ts';
 import { compileAccess, type RequestFacts } from './access-evaluator.ts';
-import { decodedSegments, normalizePath } from './normalize-path.ts';
+import { normalizePath } from './normalize-path.ts';
+import { decodedSegments } from './testing/decoded-segments.ts';
 import {
   REFERENCE_CONDITIONS,
   type ReferenceRequest,
   referenceAuthorize,
   referenceFind,
-} from './test/reference-evaluator.ts';
+} from './testing/reference-evaluator.ts';
 
 const RUNS = { numRuns: Number(process.env['FC_RUNS'] ?? 3000) };
 const HOSTS = ['a.x', 'b.a.x', 'c.b.a.x', 'y'];

@@ -222,8 +222,10 @@ test('allowsAnonymous: some entry is open to requests without identity', () => {
   const { allowsAnonymous, findRule } = evaluator([
     rule('open', { paths: ['/open'] }, [{ roles: ['admin'] }, { anonymous: true, when: 'method == "GET"' }]),
     rule('closed', { paths: ['/closed'] }, [{ authenticated: true }]),
+    rule('both', { paths: ['/both'] }, [{ anonymous: true, roles: ['admin'] }]),
   ]);
   assert.equal(allowsAnonymous(findRule('h', '/open', 'GET')), true);
+  assert.equal(allowsAnonymous(findRule('h', '/both', 'GET')), false);
   assert.equal(allowsAnonymous(findRule('h', '/closed', 'GET')), false);
   assert.equal(allowsAnonymous(null), false);
 });

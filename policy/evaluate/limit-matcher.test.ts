@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import { exampleLimitsBundle } from '../bundle/testing/example-bundles.ts';
 import type { LimitConfig } from '../bundle/types.ts';
 import { matchesHost, parseHostPattern } from './host-pattern.ts';
-import { compileLimits } from './limit-matcher.ts';
-import { decodedSegments } from './normalize-path.ts';
+import { compileLimitMatcher } from './limit-matcher.ts';
+import { decodedSegments } from './testing/decoded-segments.ts';
 
 const RUNS = { numRuns: Number(process.env['FC_RUNS'] ?? 2000) };
 const RATE = { limit: 10, windowMs: 60_000 };
@@ -28,7 +28,7 @@ function limit(
 }
 
 function compile(...limits: readonly LimitConfig[]) {
-  return compileLimits({ ...exampleLimitsBundle, limits });
+  return compileLimitMatcher({ ...exampleLimitsBundle, limits });
 }
 
 function names(list: readonly { readonly name: string }[]): string[] {
@@ -89,8 +89,8 @@ test('limits: plans carry all a store needs, and prefixes are unique per policy,
 
 test('limits: the path is read as the access policy reads it', () => {
   const bundle = { ...exampleLimitsBundle, limits: [limit('login', { paths: ['/auth/login'] })] };
-  assert.deepEqual(names(compileLimits(bundle).bySubject('h', '/AUTH/login/', 'POST')), []);
-  const loose = compileLimits(bundle, { case: 'Insensitive', trailingSlash: 'Ignore', parameters: 'Refuse' });
+  assert.deepEqual(names(compileLimitMatcher(bundle).bySubject('h', '/AUTH/login/', 'POST')), []);
+  const loose = compileLimitMatcher(bundle, { case: 'Insensitive', trailingSlash: 'Ignore', parameters: 'Refuse' });
   assert.deepEqual(names(loose.bySubject('h', '/AUTH/login/', 'POST')), ['login']);
 });
 

@@ -39,7 +39,10 @@ export interface AddressLimit {
  * @param matching of the access policy beside it, so that both read a path alike
  * @throws PortcullisError `bundle_invalid`
  */
-export function compileLimits(bundle: LimitsBundle, matching: PathMatching = DEFAULT_PATH_MATCHING): LimitMatcher {
+export function compileLimitMatcher(
+  bundle: LimitsBundle,
+  matching: PathMatching = DEFAULT_PATH_MATCHING,
+): LimitMatcher {
   const addressLimits = new LimitGroup<AddressLimit>(matching);
   const subjectLimits = new LimitGroup<CompiledLimit>(matching);
   for (const config of bundle.limits) {

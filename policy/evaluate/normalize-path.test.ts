@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { PathMatching } from '../bundle/types.ts';
-import { DEFAULT_PATH_MATCHING, decodedSegments, normalizePath } from './normalize-path.ts';
+import { DEFAULT_PATH_MATCHING, normalizePath } from './normalize-path.ts';
+import { decodedSegments } from './testing/decoded-segments.ts';
 
 const RUNS = { numRuns: Number(process.env['FC_RUNS'] ?? 8000) };
 const ALLOW: PathMatching = { ...DEFAULT_PATH_MATCHING, parameters: 'Allow' };
@@ -120,7 +121,7 @@ const tame = fc
   .array(fc.constantFrom('/', '/', '/..', '/.', '%2e', '.', 'a', 'B', '%41', '%c3%a9', '%3a', '%20', ':', '{', '%252e'))
   .map((parts) => `/${parts.join('')}`);
 
-/** The rules of SECURITY.md in the plainest words: decoded segments and whether a slash ends them, or null. */
+/** The rules of docs/security.md in the plainest words: decoded segments and whether a slash ends them, or null. */
 function reference(raw: string, parameters: boolean): { segments: string[]; slash: boolean } | null {
   if (!/^\/[\x21-\x7e]*$/.test(raw) || /[\\#?]/.test(raw)) return null;
   if (/%(?![0-9a-f]{2})|%2f|%5c|%[01]|%7f/i.test(raw)) return null;

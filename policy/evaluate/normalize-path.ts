@@ -82,14 +82,6 @@ export function normalizePath(rawPath: string, matching: PathMatching): Normaliz
   return rawPath;
 }
 
-/** The decoded segments of a canonical path; a trailing slash adds none. */
-export function decodedSegments(path: NormalizedPath): string[] {
-  const segments = path.split('/');
-  segments.shift();
-  if (segments.at(-1) === '') segments.pop();
-  return segments.map(decodeSegment);
-}
-
 /** Decodes one segment of a canonical path. */
 export function decodeSegment(segment: string): string {
   return segment.includes('%') ? decodeURIComponent(segment) : segment;

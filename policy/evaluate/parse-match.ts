@@ -1,7 +1,6 @@
 import type { RequestMatch } from '../bundle/types.ts';
-import { PortcullisError } from '../errors.ts';
 import { type HostPattern, parseHostPattern } from './host-pattern.ts';
-import type { ParseResult } from './parse-result.ts';
+import { valueOrThrow } from './parse-result.ts';
 import { EVERY_PATH, type PathPattern, parsePattern } from './path-pattern.ts';
 
 /** The patterns of one `match`. No hosts: any host; no paths were written: the pattern for every path. */
@@ -21,10 +20,4 @@ export function parseMatch(match: RequestMatch, owner: string): ParsedMatch {
     patterns:
       match.paths.length === 0 ? [EVERY_PATH] : match.paths.map((path) => valueOrThrow(parsePattern(path), owner)),
   };
-}
-
-/** The value of a parse that compile() has already seen succeed. @throws PortcullisError `bundle_invalid` */
-export function valueOrThrow<Value>(result: ParseResult<Value>, owner: string): Value {
-  if (result.ok) return result.value;
-  throw new PortcullisError('bundle_invalid', `${owner}: ${result.message}`);
 }

@@ -47,28 +47,9 @@ export function parsePattern(text: string): ParseResult<PathPattern> {
   return { ok: true, value: { text, segments, rest, trailingSlash } };
 }
 
-/**
- * Negative when `a` is more specific than `b`: compared segment by segment from the left, literal before parameter before
- * `**`, and a pattern that ends before one that goes on with `**`. Zero: same shape.
- */
-export function compareSpecificity(a: PathPattern, b: PathPattern): number {
-  const length = Math.max(a.segments.length, b.segments.length);
-  for (let index = 0; index <= length; index++) {
-    const difference = rankAt(a, index) - rankAt(b, index);
-    if (difference !== 0) return difference;
-  }
-  return 0;
-}
-
 /** Names of the parameters of a pattern, from left to right. */
 export function parameterNames(pattern: PathPattern): string[] {
   return pattern.segments.flatMap((segment) => (segment.kind === 'parameter' ? [segment.name] : []));
-}
-
-function rankAt(pattern: PathPattern, index: number): number {
-  const segment = pattern.segments[index];
-  if (segment !== undefined) return segment.kind === 'literal' ? 0 : 1;
-  return pattern.rest ? 2 : 0;
 }
 
 function problemOf(part: string): string | null {

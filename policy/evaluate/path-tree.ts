@@ -101,7 +101,10 @@ export class PathTree<Leaf> {
   }
 }
 
-/** ASCII letters only: folding more (the Kelvin sign to `k`) would match what no server takes for the same path. */
-function foldAscii(text: string): string {
+/**
+ * How literals are compared under `case: Insensitive`. ASCII letters only: folding more (the Kelvin sign to `k`) would match
+ * what no server takes for the same path.
+ */
+export function foldAscii(text: string): string {
   return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }

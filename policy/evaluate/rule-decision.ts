@@ -2,7 +2,7 @@ import type { AccessRule, AllowEntry } from '../bundle/types.ts';
 import type { AccessDenial, Identity, RequestFacts, RuleMatch } from './access-evaluator.ts';
 import { compileCel } from './cel.ts';
 import { ConditionContext } from './condition-context.ts';
-import { valueOrThrow } from './parse-match.ts';
+import { valueOrThrow } from './parse-result.ts';
 import { bitsOf, holdsAll, holdsAny, type NameSpace } from './permission-set.ts';
 
 /** What one rule decides. */
@@ -15,6 +15,7 @@ export interface RuleDecision {
 type Condition = (match: RuleMatch, identity: Identity | null, facts: RequestFacts) => boolean;
 
 interface Entry {
+  /** Whether it is open to requests without an identity. */
   readonly anonymous: boolean;
   /** Roles and permissions; null when the entry asks for neither. */
   readonly grants: ((identity: Identity) => boolean) | null;
@@ -43,7 +44,7 @@ function decide(
 ): 'Allow' | AccessDenial {
   let failed = false;
   for (const entry of entries) {
-    if (identity === null ? !entry.anonymous || entry.grants !== null : !(entry.grants?.(identity) ?? true)) continue;
+    if (identity === null ? !entry.anonymous : !(entry.grants?.(identity) ?? true)) continue;
     if (entry.when === null) return 'Allow';
     try {
       if (entry.when(match, identity, facts)) return 'Allow';
@@ -61,7 +62,7 @@ function compileEntry(entry: AllowEntry, rule: AccessRule, names: NameSpace): En
   const permissions = entry.permissions === undefined ? null : bitsOf(entry.permissions, names.permissionBits);
   const hasGrants = roles !== null || permissions !== null;
   return {
-    anonymous: entry.anonymous === true && entry.authenticated !== true,
+    anonymous: entry.anonymous === true && entry.authenticated !== true && !hasGrants,
     grants: hasGrants
       ? ({ permissions: held }) =>
           (roles === null || holdsAny(held.roles, roles)) &&

@@ -2,7 +2,7 @@ import type { Tier } from '../bundle/types.ts';
 import type { Identity, RequestFacts } from './access-evaluator.ts';
 import { compileCel } from './cel.ts';
 import { ConditionContext } from './condition-context.ts';
-import { valueOrThrow } from './parse-match.ts';
+import { valueOrThrow } from './parse-result.ts';
 
 /** The tier of a request: a tier of the policy, or the built-in `anonymous` or `authenticated`. Never throws. */
 export type TierOf = (identity: Identity | null, facts: RequestFacts) => string;

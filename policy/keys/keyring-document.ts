@@ -1,4 +1,4 @@
-import type { JwtAlgorithm } from '../bundle/types.ts';
+import { JWT_ALGORITHMS, type JwtAlgorithm } from '../bundle/types.ts';
 import {
   boolean,
   count,
@@ -33,7 +33,7 @@ export function decodeKeyring(text: string): Keyring {
   return keyring;
 }
 
-const algorithm = word<JwtAlgorithm>(['HS256', 'RS256', 'ES256']);
+const algorithm = word(JWT_ALGORITHMS);
 
 const graces = record<Graces>({ maxTokenLifetimeMs: count, propagationMs: count, clockSkewMs: count });
 

@@ -1,4 +1,4 @@
-import type { JwtAlgorithm, VerificationKey } from '../bundle/types.ts';
+import { JWT_ALGORITHMS, type VerificationKey } from '../bundle/types.ts';
 import { count, list, nullable, parseJson, type Read, record, string, strings, word } from './json-reader.ts';
 import type { IssuingKey, KeySetOutputs, PublicJwk } from './outputs.ts';
 
@@ -12,7 +12,7 @@ export function decodeOutputs(text: string): KeySetOutputs {
   return read(parseJson(text), '');
 }
 
-const algorithm = word<JwtAlgorithm>(['HS256', 'RS256', 'ES256']);
+const algorithm = word(JWT_ALGORITHMS);
 
 const read: Read<KeySetOutputs> = record<KeySetOutputs>({
   serial: count,

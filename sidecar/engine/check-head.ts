@@ -9,7 +9,7 @@ const ABSOLUTE_FORM = /^http:\/\/([^/?#]*)([/?].*)?$/i;
 const WEBSOCKET_KEY = /^[A-Za-z0-9+/]{21}[AQgw]==$/;
 
 /** How the request body is delimited. */
-export type RequestBody = 'none' | 'length' | 'chunked';
+export type RequestFraming = 'none' | 'length' | 'chunked';
 
 /** A request head that is unambiguous: what is decided on and what is forwarded come from here. */
 export interface CheckedHead {
@@ -24,7 +24,7 @@ export interface CheckedHead {
   readonly headers: string[];
   /** Header lines to forward, CRLF after each, without Host and without those that we set ourselves. */
   readonly forwardLines: string;
-  readonly body: RequestBody;
+  readonly body: RequestFraming;
   /** Bytes of the body for `length`, else 0. */
   readonly contentLength: number;
   /** The client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1). */
@@ -33,17 +33,17 @@ export interface CheckedHead {
   readonly keepAlive: boolean;
   /** X-Forwarded-For as received, or the empty string; believed only from a trusted proxy. */
   readonly forwardedFor: string;
-  /** X-Forwarded-Proto and -Host lines as received, believed only from a trusted proxy. */
+  /** X-Forwarded-Proto, -Host and -Port lines as received, believed only from a trusted proxy. */
   readonly forwardedLines: string;
   /** X-Request-ID as received, believed only from a trusted proxy. */
   readonly requestId: string;
-  /** A valid WebSocket handshake (RFC 6455 §4.2.1). */
+  /** Sec-WebSocket-Key of a valid WebSocket handshake (RFC 6455 §4.2.1), else the empty string. */
   readonly websocketKey: string;
 }
 
 /**
  * Checks a well-formed request head for everything that a peer might read differently than we do, and rewrites it in one canonical
- * form (RFC 9110, RFC 9112; SECURITY.md, Framing, Target and Host, Headers). One pass over the fields.
+ * form (RFC 9110, RFC 9112; docs/security.md). One pass over the fields.
  */
 export function checkHead({ method, target: received, minor, fields }: RequestHead): CheckedHead | ProtocolRefusal {
   if (method === 'CONNECT' || method === 'TRACE' || method === 'TRACK') return 'method_not_allowed';
@@ -144,7 +144,7 @@ export function checkHead({ method, target: received, minor, fields }: RequestHe
   let lines = '';
   for (let i = 0; i < headers.length; i += 2) lines += `${headers[i]}: ${headers[i + 1]}\r\n`;
 
-  let body: RequestBody = 'none';
+  let body: RequestFraming = 'none';
   if (transferEncoding !== '') {
     body = 'chunked';
     lines += 'transfer-encoding: chunked\r\n';

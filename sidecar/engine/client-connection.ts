@@ -304,12 +304,11 @@ export class ClientConnection {
     return early;
   }
 
-  /** Cuts the connection: an answer that cannot be completed must not look complete. */
+  /** Cuts the connection: an answer that cannot be completed must not look complete. A request under way hears that it is gone. */
   destroy(): void {
-    this.#request = null;
     // A FIN would end a body that has no other end.
     if (this.#answer.untilClose) this.socket.resetAndDestroy();
-    else this.socket.destroy();
+    this.#gone();
   }
 
   /** Closes once idle: at once when no request is under way, else after its answer. */

@@ -1,3 +1,5 @@
+const INTERVAL_MS = 50;
+
 /** A clock that is read for nothing and is late by at most its interval: for time-outs, never for limits or tokens. */
 export interface CoarseClock {
   /** Milliseconds from an arbitrary start, never backwards. */
@@ -5,15 +7,15 @@ export interface CoarseClock {
   stop(): void;
 }
 
-/** Starts a clock that advances every `intervalMs`; it does not keep the process alive. */
-export function startCoarseClock(intervalMs = 50): CoarseClock {
+/** Starts a clock; it does not keep the process alive. */
+export function startCoarseClock(): CoarseClock {
   const clock = {
     now: performance.now(),
     stop: () => clearInterval(timer),
   };
   const timer = setInterval(() => {
     clock.now = performance.now();
-  }, intervalMs);
+  }, INTERVAL_MS);
   timer.unref();
   return clock;
 }

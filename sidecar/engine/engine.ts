@@ -13,12 +13,12 @@ import { isRequestId } from './request-ids.ts';
 import type { Cause } from './rescue.ts';
 import { Transaction } from './transaction.ts';
 import type { Tunnel } from './tunnel.ts';
+import { DEFAULT_UPSTREAM_TIMEOUTS } from './upstream-connection.ts';
 import { UpstreamPool } from './upstream-pool.ts';
 
 const SWEEP_MS = 500;
 const STOP_POLL_MS = 10;
 const BACKLOG = 4096;
-const DEFAULT_TIMEOUTS = { connectMs: 1_000, requestMs: 30_000, idleMs: 60_000 };
 
 /** What the engine needs from its owner. Times in milliseconds. */
 export interface EngineOptions {
@@ -49,7 +49,7 @@ export class Engine implements RequestHandler {
     this.onProtocolRefusal = options.onProtocolRefusal;
     const { host, port } = options.upstream;
     this.#context = {
-      upstreams: new UpstreamPool(host, port, this.#clock, () => this.#pipeline?.timeouts ?? DEFAULT_TIMEOUTS),
+      upstreams: new UpstreamPool(host, port, this.#clock, () => this.#pipeline?.timeouts ?? DEFAULT_UPSTREAM_TIMEOUTS),
       onFilterFault: options.onFilterFault,
       tunnels: new Set<Tunnel>(),
       draining: false,
@@ -90,10 +90,10 @@ export class Engine implements RequestHandler {
   /** Answers `Connection: close` from now on and sends WebSockets away one by one; new connections are still taken. */
   startDraining(paceMs = 20): void {
     this.#context.draining = true;
-    let delay = 0;
+    let afterMs = 0;
     for (const tunnel of this.#context.tunnels) {
-      setTimeout(() => tunnel.goAway(5_000), delay).unref();
-      delay += paceMs;
+      setTimeout(() => tunnel.goAway(5_000), afterMs).unref();
+      afterMs += paceMs;
     }
   }
 

@@ -14,7 +14,7 @@ export const HOP_BY_HOP: ReadonlySet<string> = new Set([
 ]);
 
 /** Request headers that only we, or a proxy in front that is trusted, may set: a client's own are dropped. */
-export const CLIENT_FORBIDDEN: ReadonlySet<string> = new Set([
+const CLIENT_FORBIDDEN: ReadonlySet<string> = new Set([
   'x-original-url',
   'x-rewrite-url',
   'x-original-host',
@@ -30,7 +30,7 @@ export const CLIENT_FORBIDDEN: ReadonlySet<string> = new Set([
 ]);
 
 /** Prefixes with the same meaning as CLIENT_FORBIDDEN. */
-export const CLIENT_FORBIDDEN_PREFIXES: readonly string[] = ['x-portcullis-', 'x-forwarded-', 'x-envoy-'];
+const CLIENT_FORBIDDEN_PREFIXES: readonly string[] = ['x-portcullis-', 'x-forwarded-', 'x-envoy-'];
 
 /**
  * True for a name that a client may not set. An `_` stands for `-`: CGI, WSGI and others fold the two together, so that

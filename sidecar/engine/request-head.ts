@@ -9,9 +9,13 @@ const MAX_HEADER_BYTES = 16 * 1024;
 export const MAX_HEAD_BYTES = MAX_TARGET + MAX_HEADER_BYTES + 64;
 
 const REQUEST_LINE = /^([A-Z]{1,16}(?:-[A-Z]{1,16})?) ([\x21-\x7e]+) HTTP\/1\.([01])$/;
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-/** A tab at the end is a blank to RFC 9110 and part of the value to llhttp, so `chunked` with one is not the same to all. */
-const BAD_VALUE = /[^\t\x20-\x7e\x80-\xff]|\t$/;
+/** A field name: a token (RFC 9110 §5.6.2). */
+export const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+/**
+ * What no field value may have. A tab at the end is a blank to RFC 9110 and part of the value to llhttp, so `chunked` with one
+ * is not the same to all.
+ */
+export const BAD_FIELD_VALUE = /[^\t\x20-\x7e\x80-\xff]|\t$/;
 
 /** A request head as it stood on the wire. */
 export interface RequestHead {
@@ -45,7 +49,7 @@ export function parseRequestHead(text: string): RequestHead | ProtocolRefusal {
     if (colon <= at || colon > end) return 'malformed_request';
     const name = text.slice(at, colon);
     const value = trimBlanks(text, colon + 1, end);
-    if (!TOKEN.test(name) || BAD_VALUE.test(value)) return 'malformed_request';
+    if (!FIELD_NAME.test(name) || BAD_FIELD_VALUE.test(value)) return 'malformed_request';
     if (fields.length === MAX_HEADERS * 2) return 'headers_too_large';
     fields.push(name.toLowerCase(), value);
     at = end + 2;

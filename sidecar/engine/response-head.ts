@@ -1,5 +1,5 @@
 import { HOP_BY_HOP } from './header-lists.ts';
-import { trimBlanks } from './request-head.ts';
+import { BAD_FIELD_VALUE, FIELD_NAME, trimBlanks } from './request-head.ts';
 
 /** How the body of an answer is delimited (RFC 9112 §6.3). */
 export type BodyFraming = 'none' | 'length' | 'chunked' | 'until-close';
@@ -21,8 +21,6 @@ export interface ResponseHead {
 }
 
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?$/;
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-const BAD_VALUE = /[^\t\x20-\x7e\x80-\xff]|\t$/;
 
 /**
  * Parses the head of an upstream answer, without its final empty line, to requests with `method`. Returns null when it is
@@ -51,7 +49,7 @@ export function parseResponseHead(text: string, method: string): ResponseHead | 
     if (colon <= at || colon > end) return null;
     const name = text.slice(at, colon).toLowerCase();
     const value = trimBlanks(text, colon + 1, end);
-    if (!TOKEN.test(name) || BAD_VALUE.test(value)) return null;
+    if (!FIELD_NAME.test(name) || BAD_FIELD_VALUE.test(value)) return null;
     at = end + 2;
     switch (name) {
       case 'content-length':

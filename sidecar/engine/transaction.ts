@@ -70,8 +70,7 @@ export class Transaction implements ResponseSink, ClientRequest {
     this.#upstream = null;
     this.exchange.refusal = cause;
     if (this.#answerStarted) {
-      this.#client.destroy(); // what has begun and cannot be completed must not look complete
-      this.#finish();
+      this.#client.destroy(); // what has begun and cannot be completed must not look complete; onGone finishes
       return;
     }
     const rescue = RESCUE[cause];

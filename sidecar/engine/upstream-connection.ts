@@ -31,6 +31,9 @@ export interface UpstreamTimeouts {
   readonly idleMs: number;
 }
 
+/** The time limits where no policy says any. */
+export const DEFAULT_UPSTREAM_TIMEOUTS: UpstreamTimeouts = { connectMs: 1_000, requestMs: 30_000, idleMs: 60_000 };
+
 /** Told when a connection can serve again or is gone. */
 export interface ConnectionOwner {
   onIdle(connection: UpstreamConnection): void;
@@ -52,7 +55,7 @@ export class UpstreamConnection {
   #chunks: ChunkedDecoder | null = null;
   #requestDone = false;
   #responseDone = false;
-  #served = 0;
+  #served = false;
   #gotBytes = false;
   #idleLimitMs = 55_000;
   #paused = false;
@@ -78,7 +81,7 @@ export class UpstreamConnection {
 
   /** True when this connection served before and no byte of the present answer came: the race of RFC 9112 §9.3.1. */
   get failedStale(): boolean {
-    return this.#served > 0 && !this.#gotBytes;
+    return this.#served && !this.#gotBytes;
   }
 
   /** Sends a request head; the body follows by `write` and `finishRequest`. The connection must be idle or new. */
@@ -96,7 +99,7 @@ export class UpstreamConnection {
     this.#socket.write(head, 'latin1');
   }
 
-  /** Sends body bytes; false asks the caller to wait for `onDrain`. */
+  /** Sends body bytes; false asks the caller to wait for `onUpstreamDrain`. */
   write(data: Buffer | string): boolean {
     this.#since = this.#clock.now;
     return this.#socket.write(data, 'latin1');
@@ -229,7 +232,6 @@ export class UpstreamConnection {
   #acceptHead(head: ResponseHead): void {
     this.#head = head;
     this.#phase = 'body';
-    this.#since = this.#clock.now;
     this.#left = head.length;
     this.#chunks = head.framing === 'chunked' ? new ChunkedDecoder() : null;
     if (head.keepAliveTimeout >= 0) this.#idleLimitMs = Math.max(0, head.keepAliveTimeout * 1000 - 1000);
@@ -290,7 +292,7 @@ export class UpstreamConnection {
 
   #release(): void {
     this.#sink = null;
-    this.#served++;
+    this.#served = true;
     this.#phase = 'idle';
     this.#since = this.#clock.now;
     if (this.#paused) this.resume();

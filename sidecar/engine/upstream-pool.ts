@@ -28,11 +28,6 @@ export class UpstreamPool implements ConnectionOwner {
     this.#sweep.unref();
   }
 
-  /** Connections open to the application, busy or idle. */
-  get size(): number {
-    return this.#all.size;
-  }
-
   /** An idle connection, or a new one that is still connecting. `fresh` forbids reuse. */
   acquire(fresh = false): UpstreamConnection {
     const idle = fresh ? undefined : this.#idle.pop();

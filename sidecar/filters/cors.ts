@@ -19,17 +19,12 @@ export const CORS_HEADERS: readonly string[] = [
 export function cors(config: CorsConfig): Filter {
   const origins = new Set(config.origins);
   const anyOrigin = origins.has('*');
-  const allowed = (origin: string | undefined): boolean => origin !== undefined && (anyOrigin || origins.has(origin));
+  const allowed = (origin: string): boolean => anyOrigin || origins.has(origin);
   const methods = config.methods.join(', ');
   const requestHeaders = config.headers.join(', ');
   const exposed = config.exposeHeaders.join(', ');
   const maxAge = String(Math.floor(config.maxAgeMs / 1_000));
 
-  const originHeaders = (origin: string): string[] => {
-    const headers = ['access-control-allow-origin', anyOrigin ? '*' : origin];
-    if (config.credentials) headers.push('access-control-allow-credentials', 'true');
-    return headers;
-  };
   return {
     name: 'cors',
     onRequest: (exchange) => {
@@ -48,7 +43,8 @@ export function cors(config: CorsConfig): Filter {
       if (!anyOrigin) headers.push('vary', 'Origin');
       const origin = exchange.header('origin');
       if (origin === undefined || !allowed(origin)) return;
-      headers.push(...originHeaders(origin));
+      headers.push('access-control-allow-origin', anyOrigin ? '*' : origin);
+      if (config.credentials) headers.push('access-control-allow-credentials', 'true');
       if (exposed !== '') headers.push('access-control-expose-headers', exposed);
     },
   };

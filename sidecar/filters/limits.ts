@@ -24,7 +24,7 @@ export interface LimitOptions {
 export interface LimitLayers {
   readonly byAddress: Filter;
   readonly bySubject: Filter;
-  /** Charges a request whose credentials were refused as an anonymous one of its address. */
+  /** Charges a request whose credentials were refused as an anonymous one of its address; does nothing in Shadow. */
   readonly spendAnonymous: (exchange: Exchange) => Decision | Promise<Decision>;
 }
 
@@ -82,7 +82,7 @@ export function limitLayers(options: LimitOptions): LimitLayers {
       },
     },
     bySubject: { name: 'limit-by-subject', shadow, onRequest: (exchange) => subject(exchange, exchange.identity) },
-    spendAnonymous: (exchange) => subject(exchange, null),
+    spendAnonymous: shadow ? () => undefined : (exchange) => subject(exchange, null),
   };
 }
 

@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import type { ShadowDenial } from '../pipeline/exchange.ts';
+import type { Denial } from '../pipeline/filter.ts';
 import type { TokenRefusal } from '../tokens/token-verifier.ts';
 import { HotHistogram } from './hot-histogram.ts';
 
@@ -183,7 +183,7 @@ export class SidecarMetrics {
     this.#limitHits.inc({ limit, tier });
   }
 
-  shadowDenied(denials: readonly ShadowDenial[]): void {
+  shadowDenied(denials: readonly Denial[]): void {
     for (const { layer } of denials) this.#shadowDenials.inc({ layer });
   }
 

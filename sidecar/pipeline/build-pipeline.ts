@@ -1,10 +1,11 @@
 import type { AccessBundle, ClientIpConfig, LimitsBundle } from '../../policy/bundle/types.ts';
 import { compileAccess } from '../../policy/evaluate/access-evaluator.ts';
-import { compileLimits } from '../../policy/evaluate/limit-matcher.ts';
+import { compileLimitMatcher } from '../../policy/evaluate/limit-matcher.ts';
 import { compileTiers } from '../../policy/evaluate/tiers.ts';
 import type { LogSink } from '../../runtime/log.ts';
 import { compileClientAddress } from '../engine/client-address.ts';
 import type { Pipeline } from '../engine/engine-context.ts';
+import { DEFAULT_UPSTREAM_TIMEOUTS } from '../engine/upstream-connection.ts';
 import { authenticate } from '../filters/authenticate.ts';
 import { authorize } from '../filters/authorize.ts';
 import { CORS_HEADERS, cors } from '../filters/cors.ts';
@@ -19,8 +20,6 @@ import type { LimiterStore } from '../stores/limiter-store.ts';
 import type { TokenVerifier } from '../tokens/token-verifier.ts';
 import type { Filter } from './filter.ts';
 import { forwardLines } from './forward-lines.ts';
-
-const DEFAULT_TIMEOUTS = { connectMs: 1_000, requestMs: 30_000, idleMs: 60_000 };
 
 /** The bundles in force and what outlives a change of them. */
 export interface PipelineParts {
@@ -43,13 +42,12 @@ export function buildPipeline({ access, limits, verifier, metrics, sink }: Pipel
     limits === null
       ? null
       : limitLayers({
-          matcher: compileLimits(limits.bundle, access.pathMatching),
+          matcher: compileLimitMatcher(limits.bundle, access.pathMatching),
           tierOf: compileTiers(limits.bundle.tiers),
           store: limits.store,
           metrics,
           shadow: limits.bundle.mode === 'Shadow',
         });
-  const spendsQuietly = layers === null || limits?.bundle.mode === 'Shadow';
   const ruleNames = access.rules.map(({ name }) => name);
 
   const filters: (Filter | null | undefined)[] = [
@@ -63,7 +61,7 @@ export function buildPipeline({ access, limits, verifier, metrics, sink }: Pipel
       verifier,
       evaluator,
       metrics,
-      spendAnonymous: spendsQuietly ? () => undefined : layers.spendAnonymous,
+      spendAnonymous: layers?.spendAnonymous ?? (() => undefined),
       shadow,
     }),
     csrf(access.cors?.origins ?? [], shadow),
@@ -83,7 +81,7 @@ export function buildPipeline({ access, limits, verifier, metrics, sink }: Pipel
     filters: filters.filter((filter) => filter !== null && filter !== undefined),
     pathMatching: access.pathMatching,
     clientAddress,
-    timeouts: limits?.bundle.timeouts ?? DEFAULT_TIMEOUTS,
+    timeouts: limits?.bundle.timeouts ?? DEFAULT_UPSTREAM_TIMEOUTS,
     ownedAnswerHeaders: owned,
     forwardLines: forwardLines(clientAddress, access.forward.identityHeaders),
   };

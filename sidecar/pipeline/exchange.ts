@@ -3,9 +3,6 @@ import type { NormalizedPath } from '../../policy/evaluate/normalize-path.ts';
 import type { Demand, Quota } from '../stores/limiter-store.ts';
 import type { Denial } from './filter.ts';
 
-/** A decision that Shadow mode did not carry out. */
-export type ShadowDenial = Denial;
-
 /** One request as filters see it: what was checked and normalised, never the parser's own objects. */
 export class Exchange {
   /** X-Request-ID of this request, its log line and its audit record. */
@@ -41,7 +38,8 @@ export class Exchange {
   /** What the answer was refused with, by policy or by the engine; empty when it was not. */
   refusal = '';
   refusalReason = '';
-  shadowDenials: ShadowDenial[] | null = null;
+  /** Decisions that Shadow mode did not carry out. */
+  shadowDenials: Denial[] | null = null;
   /** HTTP status of the answer; 0 until there is one, 499 when the client left first. */
   status = 0;
   /** Body bytes sent to the client. */

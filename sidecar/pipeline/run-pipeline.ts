@@ -2,7 +2,7 @@ import type { Exchange } from './exchange.ts';
 import type { Decision, Filter } from './filter.ts';
 import { denial } from './filter.ts';
 
-/** What a filter that throws answers with: an error in a decision denies (SECURITY.md, rule three). */
+/** What a filter that throws answers with: an error in a decision denies (docs/security.md). */
 export const FILTER_FAILED = denial('internal_error', 'authorize', 'a filter failed');
 
 /** Told about filters that threw, so that the fault is logged and never swallowed. */

@@ -6,6 +6,6 @@ export function fullQuota(plan: LimitPlan): Quota {
 }
 
 /** Requests that a counter admits at once when nothing is counted. */
-export function capacityOf(plan: LimitPlan): number {
+function capacityOf(plan: LimitPlan): number {
   return plan.algorithm === 'TokenBucket' ? plan.burst : plan.limit;
 }

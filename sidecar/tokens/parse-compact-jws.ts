@@ -3,7 +3,7 @@ import { type JsonObject, parseStrictJsonObject } from './strict-json.ts';
 import type { TokenRefusal } from './token-verifier.ts';
 
 /** Longest token accepted, in characters; a token that passes is ASCII, so in bytes too. */
-export const MAX_TOKEN_BYTES = 8192;
+const MAX_TOKEN_BYTES = 8192;
 
 /** Deepest nesting of header and claims. */
 const MAX_DEPTH = 16;

@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpsRequest } from 'node:https';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ApiServerBinaries, findApiServerBinaries, type Unavailable } from './api-server-binaries.ts';
 import { type CommandResult, type Program, runCommand, startProgram } from './program.ts';
@@ -182,7 +182,9 @@ function writeKubeconfig(directory: string, server: string, certificate: string,
 }
 
 function kubectlWith(kubeconfig: string, directory: string): ApiServer['kubectl'] {
-  if (spawnSync('kubectl', ['version', '--client']).error) return undefined;
+  const inAssets = join(process.env['KUBEBUILDER_ASSETS'] ?? '', 'kubectl');
+  const program = isAbsolute(inAssets) && existsSync(inAssets) ? inAssets : 'kubectl';
+  if (spawnSync(program, ['version', '--client']).error) return undefined;
   const own = [`--kubeconfig=${kubeconfig}`, `--cache-dir=${join(directory, 'kubectl')}`];
-  return (args, stdin) => runCommand('kubectl', [...own, ...args], stdin);
+  return (args, stdin) => runCommand(program, [...own, ...args], stdin);
 }

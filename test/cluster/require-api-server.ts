@@ -19,7 +19,8 @@ export async function apiServerFor(t: TestContext): Promise<ApiServer | undefine
 /** kubectl of `server`; where there is none, the test is skipped or fails as above. */
 export function kubectlFor(t: TestContext, server: ApiServer): ApiServer['kubectl'] {
   if (server.kubectl) return server.kubectl;
-  const reason = 'no kubectl here: install it (apt install kubernetes-client, or from kubernetes.io)';
+  const reason =
+    'no kubectl here: put kubectl 1.25 or newer into PATH or KUBEBUILDER_ASSETS (kubernetes.io; the one in Debian 12 is older)';
   if (process.env['REQUIRE_CLUSTER'] === '1') throw new Error(reason);
   t.skip(reason);
   return undefined;

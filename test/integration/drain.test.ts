@@ -59,6 +59,12 @@ describe('drain', { timeout: 30_000 }, () => {
     await sut.sidecar.stop(100);
     const answer = await waiting;
     assert.deepEqual([answer.status, answer.closed], [0, true]);
+    const logged = sut.log().filter((line) => line.includes('"msg":"request"'));
+    assert.deepEqual(
+      logged.map((line) => JSON.parse(line).status),
+      [499],
+      'it is logged and counted all the same',
+    );
   });
 });
 

@@ -1,5 +1,6 @@
-import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { type Message, parseMessages } from './http-messages.ts';
+import { serve } from './tcp-server.ts';
 
 /** What an upstream does with a request: bytes to answer with, or something worse. */
 export type UpstreamBehaviour = (request: Message, socket: Socket) => void;
@@ -21,7 +22,7 @@ export interface RecordingUpstream {
 }
 
 /** Answers 200 with a small JSON that repeats the request line, and keeps the connection. */
-export const answerOk: UpstreamBehaviour = (request, socket) => {
+const answerOk: UpstreamBehaviour = (request, socket) => {
   const body = JSON.stringify({ saw: request.startLine });
   const head = `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`;
   socket.write(request.startLine.startsWith('HEAD ') ? head : head + body, 'latin1');
@@ -60,14 +61,8 @@ export async function recordingUpstream(): Promise<RecordingUpstream> {
   let requests: Message[] = [];
   let received = '';
   let behaviour = answerOk;
-  let connections = 0;
-  const sockets = new Set<Socket>();
   const server = createServer({ noDelay: true }, (socket) => {
     let pending = '';
-    connections++;
-    sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket));
-    socket.on('error', () => socket.destroy());
     socket.on('data', (data) => {
       const text = data.toString('latin1');
       received += text;
@@ -79,14 +74,14 @@ export async function recordingUpstream(): Promise<RecordingUpstream> {
       }
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const tcp = await serve(server);
   return {
-    port: (server.address() as AddressInfo).port,
+    port: tcp.port,
     get requests() {
       return requests;
     },
     get connections() {
-      return connections;
+      return tcp.accepted;
     },
     received: () => received,
     clear: () => {
@@ -96,9 +91,6 @@ export async function recordingUpstream(): Promise<RecordingUpstream> {
     behave: (next = answerOk) => {
       behaviour = next;
     },
-    close: () => {
-      for (const socket of sockets) socket.destroy();
-      return new Promise((resolve) => server.close(() => resolve()));
-    },
+    close: tcp.close,
   };
 }

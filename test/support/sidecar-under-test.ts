@@ -6,9 +6,9 @@ import { encodeBundle } from '../../policy/bundle/encode.ts';
 import { BUNDLE_FILE } from '../../policy/bundle/format.ts';
 import { testPrivateKey } from '../../policy/bundle/testing/example-bundles.ts';
 import type { AccessBundle, AccessRule, Bundle, LimitsBundle } from '../../policy/bundle/types.ts';
-import type { LogSink } from '../../runtime/log.ts';
 import { type RunningSidecar, startSidecar } from '../../sidecar/start-sidecar.ts';
 import { makeTestKey, mintToken, testAuthenticator, validClaims } from '../../sidecar/tokens/testing/token-fixtures.ts';
+import { memoryLog } from './memory-log.ts';
 import { type RecordingUpstream, recordingUpstream } from './recording-upstream.ts';
 
 /** A sidecar with a policy of the test's own, in front of an upstream that records what reaches it. */
@@ -85,7 +85,7 @@ const baseLimits: LimitsBundle = {
 export async function startSidecarUnderTest(policy: PolicyUnderTest = {}): Promise<SidecarUnderTest> {
   const directory = await mkdtemp(join(tmpdir(), 'portcullis-test-'));
   const upstream = await recordingUpstream();
-  const lines: string[] = [];
+  const sink = memoryLog();
   let serial = 0;
   const write = async (change: PolicyUnderTest): Promise<void> => {
     serial++;
@@ -107,7 +107,7 @@ export async function startSidecarUnderTest(policy: PolicyUnderTest = {}): Promi
       access: location('Access'),
       limits: policy.limits === undefined ? null : location('Limits'),
     },
-    sink: memorySink(lines),
+    sink,
     version: 'test',
   });
   const { access } = sidecar.status().bundles;
@@ -118,7 +118,7 @@ export async function startSidecarUnderTest(policy: PolicyUnderTest = {}): Promi
     upstream,
     sidecar,
     token: (claims = {}) => mintToken(issuer, validClaims(Date.now(), claims)),
-    log: () => lines,
+    log: () => sink.lines,
     publish: async (change) => {
       await write(change);
       await sidecar.checkBundles();
@@ -136,11 +136,4 @@ async function writeBundle(directory: string, bundle: Bundle): Promise<void> {
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, 'new'), encodeBundle(bundle, signer));
   await rename(join(folder, 'new'), join(folder, BUNDLE_FILE));
-}
-
-function memorySink(lines: string[]): LogSink {
-  const write = (line: string): void => {
-    lines.push(line);
-  };
-  return { stream: { write }, write, dropped: () => 0, close: () => {} };
 }

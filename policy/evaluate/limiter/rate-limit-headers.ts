@@ -1,14 +1,8 @@
-import type { LimitAlgorithm } from '../../bundle/types.ts';
+import type { LimitPlan } from '../limit-plan.ts';
 
 /** One limit that a request was counted under. */
 export interface HeaderDemand {
-  readonly plan: {
-    readonly name: string;
-    readonly algorithm: LimitAlgorithm;
-    readonly limit: number;
-    readonly windowMs: number;
-    readonly burst: number;
-  };
+  readonly plan: Omit<LimitPlan, 'onStoreFailure'>;
 }
 
 /** What the counter of that limit said. */

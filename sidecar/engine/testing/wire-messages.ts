@@ -108,7 +108,7 @@ const chunk = fc
   .map(([data, extension, prefix]) => `${prefix}${data.length.toString(16)}${extension}\r\n${data}\r\n`);
 
 /** A chunked body, sometimes with extensions, trailers or nonsense in its framing. */
-export const chunkedBody: fc.Arbitrary<string> = fc
+const chunkedBody: fc.Arbitrary<string> = fc
   .tuple(
     fc.array(chunk, { maxLength: 4 }),
     mostly('', ['X-T: 1\r\n', 'no colon\r\n', ': x\r\n', 'Content-Length: 9\r\n']),

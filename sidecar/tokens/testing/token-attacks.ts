@@ -7,7 +7,7 @@ import { encodePart, makeTestKey, mintToken, testAuthenticator, validClaims } fr
 export type TokenAttack = readonly [name: string, attack: string, refusal: TokenRefusal, honest: string];
 
 /**
- * For tests: the tokens of SECURITY.md, JWT, and authenticators that must refuse each and accept its honest twin at `now`
+ * For tests: the tokens of docs/security.md, and authenticators that must refuse each and accept its honest twin at `now`
  * (epoch milliseconds), and for `slack` seconds more.
  */
 export function tokenAttacks(
