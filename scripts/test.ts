@@ -61,7 +61,6 @@ async function main(patterns: readonly string[]): Promise<number> {
     files,
     concurrency: Math.max(1, availableParallelism()),
     timeout: FILE_TIMEOUT_MS,
-    execArgv: ['--test-force-exit'],
   });
   stream.on('test:pass', (test) => {
     // A file stands for itself only when it reported no test: it is empty, or its process ended too soon.

@@ -43,7 +43,7 @@ interface Sighting {
 }
 
 /**
- * One key set in a world of races, crashes and wrong clocks. Every write is checked against the numbered properties below by
+ * One key set in a world of races, crashes and wrong clocks. Every write is checked against the promises of the planner, by number, by
  * the true time and by an account of its own; a violation throws with the number of the property.
  */
 export class Simulation {
