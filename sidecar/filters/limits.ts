@@ -1,6 +1,5 @@
-import { addressKey } from '../../policy/evaluate/address-key.ts';
 import type { AddressLimit, CompiledLimit, LimitMatcher, TierCounter } from '../../policy/evaluate/limit-matcher.ts';
-import { rateLimitHeaders } from '../../policy/evaluate/limiter/rate-limit-headers.ts';
+import { rateLimitHeaders, strictestOf } from '../../policy/evaluate/limiter/rate-limit-headers.ts';
 import { subjectKey } from '../../policy/evaluate/subject-key.ts';
 import type { TierOf } from '../../policy/evaluate/tiers.ts';
 import type { SidecarMetrics } from '../metrics/sidecar-metrics.ts';
@@ -48,11 +47,7 @@ export function limitLayers(options: LimitOptions): LimitLayers {
   };
 
   const overLimit = (exchange: Exchange, demands: readonly Demand[], admission: Admission): Denial => {
-    let worst = 0;
-    for (let i = 1; i < demands.length; i++) {
-      if ((admission.quotas[i]?.retryAfterMs ?? 0) > (admission.quotas[worst]?.retryAfterMs ?? 0)) worst = i;
-    }
-    const plan = demands[worst]!.plan;
+    const { plan } = demands[strictestOf(admission.quotas)]!;
     metrics.overLimit(plan.name, exchange.tier);
     const refusedByStore = admission.degraded && plan.onStoreFailure === 'Deny';
     return denial(refusedByStore ? 'store_unavailable' : 'rate_limited', 'limit', plan.name);
@@ -87,8 +82,7 @@ export function limitLayers(options: LimitOptions): LimitLayers {
 }
 
 function addressDemands(limits: readonly AddressLimit[], exchange: Exchange): Demand[] {
-  const address = addressKey(exchange.clientAddress);
-  return limits.map(({ counter }) => demand(counter, address));
+  return limits.map(({ counter }) => demand(counter, exchange.addressKey));
 }
 
 function subjectDemands(
@@ -96,11 +90,10 @@ function subjectDemands(
   exchange: Exchange,
   identity: Exchange['identity'],
 ): Demand[] {
-  const address = addressKey(exchange.clientAddress);
   const demands: Demand[] = [];
   for (const limit of limits) {
     const counter = limit.counters.get(exchange.tier) ?? null;
-    if (counter !== null) demands.push(demand(counter, subjectKey(limit.key, address, identity)));
+    if (counter !== null) demands.push(demand(counter, subjectKey(limit.key, exchange.addressKey, identity)));
   }
   return demands;
 }

@@ -1,4 +1,5 @@
 import type { Identity, RuleMatch } from '../../policy/evaluate/access-evaluator.ts';
+import { addressKey } from '../../policy/evaluate/address-key.ts';
 import type { NormalizedPath } from '../../policy/evaluate/normalize-path.ts';
 import type { Demand, Quota } from '../stores/limiter-store.ts';
 import type { Denial } from './filter.ts';
@@ -27,6 +28,7 @@ export class Exchange {
   /** performance.now() of arrival, milliseconds. */
   readonly startedAt: number;
 
+  #addressKey: string | null = null;
   rule: RuleMatch | null = null;
   identity: Identity | null = null;
   /** True when the identity came from a cookie, which browsers send by themselves. */
@@ -71,6 +73,12 @@ export class Exchange {
     this.upgrade = upgrade;
     this.receivedAt = receivedAt;
     this.startedAt = startedAt;
+  }
+
+  /** What `clientAddress` is counted by; made when a limit first asks. */
+  get addressKey(): string {
+    this.#addressKey ??= addressKey(this.clientAddress);
+    return this.#addressKey;
   }
 
   /** The first value of a header by its lower-case name. */

@@ -29,18 +29,21 @@ export interface RateLimitHeaders {
  */
 export function rateLimitHeaders(demands: readonly HeaderDemand[], quotas: readonly HeaderQuota[]): RateLimitHeaders {
   let policy = '';
-  let strictest = 0;
-  for (let i = 0; i < demands.length; i++) {
-    const { plan } = demands[i]!;
-    policy += `${i === 0 ? '' : ', '}${policyItem(plan)}`;
-    if (isStricter(quotas[i]!, quotas[strictest]!)) strictest = i;
-  }
+  for (let i = 0; i < demands.length; i++) policy += `${i === 0 ? '' : ', '}${policyItem(demands[i]!.plan)}`;
+  const strictest = strictestOf(quotas);
   const { remaining, resetMs, retryAfterMs } = quotas[strictest]!;
   return {
     policy,
     rateLimit: `${quoted(demands[strictest]!.plan.name)};r=${remaining};t=${seconds(resetMs)}`,
     retryAfter: retryAfterMs === 0 ? null : String(seconds(retryAfterMs)),
   };
+}
+
+/** Index of the quota that answers for all, of at least one. */
+export function strictestOf(quotas: readonly HeaderQuota[]): number {
+  let strictest = 0;
+  for (let i = 1; i < quotas.length; i++) if (isStricter(quotas[i]!, quotas[strictest]!)) strictest = i;
+  return strictest;
 }
 
 /** The one to wait for longest; when none is exhausted, the one with the fewest requests left. */
