@@ -6,7 +6,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type ApiServerBinaries, findApiServerBinaries, type Unavailable } from './api-server-binaries.ts';
+import { type ApiServerBinaries, findApiServerBinaries } from './api-server-binaries.ts';
+import type { Unavailable } from './go-binaries.ts';
 import { type CommandResult, type Program, runCommand, startProgram } from './program.ts';
 
 /** What kube-apiserver answered. */

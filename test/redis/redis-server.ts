@@ -1,45 +1,21 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { missingPrograms } from '../support/system-programs.ts';
 
 const START_TIMEOUT_MS = 10_000;
-const INSTALL = 'apt-get update && apt-get install -y redis-server';
 
 /**
  * Why tests on a real Redis cannot run here, or false. As root it installs redis-server by apt when there is none.
  * Throws instead of giving a reason when REQUIRE_CLUSTER=1.
  */
 export function redisMissing(): string | false {
-  if (isInstalled()) return false;
-  if (process.getuid?.() === 0) {
-    console.error(`redis-server not found; running: ${INSTALL}`);
-    try {
-      execFileSync('sh', ['-c', INSTALL], {
-        stdio: 'ignore',
-        timeout: 300_000,
-        // Keeps Debian from starting a service on the usual port.
-        env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' },
-      });
-    } catch {
-      console.error('installing redis-server failed');
-    }
-    if (isInstalled()) return false;
-  }
-  const reason = `no redis-server in PATH; install it with: ${INSTALL}`;
-  if (process.env['REQUIRE_CLUSTER'] === '1') throw new Error(reason);
-  return reason;
-}
-
-function isInstalled(): boolean {
-  try {
-    execFileSync('redis-server', ['--version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
+  const reason = missingPrograms({ 'redis-server': 'redis-server' });
+  if (reason !== null && process.env['REQUIRE_CLUSTER'] === '1') throw new Error(reason);
+  return reason ?? false;
 }
 
 /** A redis-server of a test's own: on a free port of 127.0.0.1, without persistence, killed by its process id only. */

@@ -1,0 +1,17 @@
+import type { Capture } from '../config.ts';
+
+/** What was injected into a pod, as its annotation `portcullis.dev/injected` says in JSON. Its writer may be anybody who can create pods. */
+export interface Injected {
+  readonly accessPolicy: string;
+  readonly rateLimitPolicy: string | null;
+  readonly capture: Capture;
+  /** Application ports and where the sidecar listens for each. */
+  readonly ports: readonly { readonly port: number; readonly name: string | null; readonly listen: number }[];
+  readonly adminPort: number;
+  /** First 16 hex digits of the SHA-256 of the bundle key (SPKI DER) that the sidecar believes. */
+  readonly bundleKey: string;
+  /** The sidecar's image. */
+  readonly image: string;
+  /** Reasons for which the pod refuses all traffic. */
+  readonly refuse: readonly string[];
+}

@@ -1,0 +1,83 @@
+/** Annotations, labels and names of objects, each said once. */
+
+const PREFIX = 'portcullis.dev';
+
+/** Annotations that users write on Services, pod templates and namespaces. */
+export const ANNOTATIONS = {
+  accessPolicy: `${PREFIX}/access-policy`,
+  rateLimitPolicy: `${PREFIX}/rate-limit-policy`,
+  capture: `${PREFIX}/capture`,
+  bindEnv: `${PREFIX}/bind-env`,
+  skipPorts: `${PREFIX}/skip-ports`,
+  harden: `${PREFIX}/harden`,
+  requiredSecrets: `${PREFIX}/required-secrets`,
+  networkPolicy: `${PREFIX}/network-policy`,
+  rollout: `${PREFIX}/rollout`,
+  inject: `${PREFIX}/inject`,
+  rotateRequestedAt: `${PREFIX}/rotate-requested-at`,
+} as const;
+
+/** Annotations that Portcullis writes. */
+export const OWN_ANNOTATIONS = {
+  /** On injected pods: what was injected, as JSON (operator/injection/injected.ts). */
+  injected: `${PREFIX}/injected`,
+  /** On injected pods, changed so that the kubelet looks at their Secrets at once. */
+  touched: `${PREFIX}/touched`,
+  /** On pod templates restarted by `rollout: Auto` or `kubectl portcullis protect`. RFC 3339. */
+  restartedAt: `${PREFIX}/restarted-at`,
+} as const;
+
+/** Labels. */
+export const LABELS = {
+  /** Users write it on namespaces: Required, Default or Disabled. */
+  policy: `${PREFIX}/policy`,
+  /** Users write it on Secrets that policies may refer to: "true". */
+  allowReference: `${PREFIX}/allow-reference`,
+  /** Ours, on namespaces whose pods go through the injector: "true". */
+  guarded: `${PREFIX}/guarded`,
+  /** Ours, on injected pods: "true". */
+  injected: `${PREFIX}/injected`,
+  /** Ours, on every Secret we write: what it holds, one of `SECRET_KINDS`. */
+  holds: `${PREFIX}/holds`,
+  /** Ours, on Secrets: the namespace and name of the resource they belong to. */
+  ownerNamespace: `${PREFIX}/owner-namespace`,
+  ownerName: `${PREFIX}/owner-name`,
+} as const;
+
+/** Values of `LABELS.holds`. */
+export const SECRET_KINDS = [
+  'keyring',
+  'key-set-outputs',
+  'bundle',
+  'bundle-signing-key',
+  'webhook-certificates',
+] as const;
+
+/** Conditions that Portcullis sets on injected pods. */
+export const POD_CONDITIONS = { enforced: `${PREFIX}/Enforced`, protected: `${PREFIX}/Protected` } as const;
+
+/** Name of the Secret with an AccessPolicy's bundle, in the policy's namespace. */
+export function accessSecretName(policy: string): string {
+  return `portcullis-access-${policy}`;
+}
+
+/** Name of the Secret with a RateLimitPolicy's bundle, in the policy's namespace. */
+export function limitsSecretName(policy: string): string {
+  return `portcullis-limits-${policy}`;
+}
+
+/** Name of a key set's keyring, a Secret in the operator's namespace. */
+export function keyringSecretName(namespace: string, keySet: string): string {
+  return `${namespace}.${keySet}-keyring`;
+}
+
+/** Name of a key set's outputs (verification keys and the key that signs), a Secret in the operator's namespace. */
+export function outputsSecretName(namespace: string, keySet: string): string {
+  return `${namespace}.${keySet}-outputs`;
+}
+
+/** Name of the Secret, in the operator's namespace, with the Ed25519 key that signs bundles. */
+export const BUNDLE_SIGNING_KEY_SECRET = 'portcullis-bundle-signing-key';
+
+/** Name of the injected container. */
+export const SIDECAR_CONTAINER = 'portcullis';
