@@ -45,7 +45,7 @@ const spec = Type.Object(
   {
     mode,
     store: Type.Optional(store),
-    clientIP,
+    clientIP: Type.Optional(clientIP),
     authentication,
     identity,
     roles,

@@ -1,7 +1,8 @@
 import Type from 'typebox';
+import { LABEL_OPERATORS } from '../evaluate/label-selector.ts';
 import { isCidr } from './cidr.ts';
 import { DURATION_PATTERN, parseDuration } from './duration.ts';
-import { oneOf, setOf, text } from './field.ts';
+import { listOf, oneOf, setOf, text, textsByName } from './field.ts';
 import { matches, type Rule, rule } from './rule.ts';
 
 /** The regular expression of an RFC 9110 token, with which headers and cookies are named. */
@@ -104,7 +105,10 @@ export const clientIP = Type.Object(
       default: [],
     }),
   },
-  { description: "How the client's address is found behind proxies.", default: {} },
+  {
+    description: "How the client's address is found behind proxies.",
+    defaultText: "the operator's, or the connection's own address where it has none",
+  },
 );
 
 /** The regular expression of a host or a wildcard of hosts. */
@@ -173,4 +177,63 @@ export const limitMatch = Type.Object(
 /** A CEL expression; compiling it is the compiler's work. */
 export function expression(description: string) {
   return text({ description: `${description} An error counts as false.`, maxLength: 1024 });
+}
+
+/** The regular expression of a label's key, of a value of one. */
+const LABEL_KEY_PATTERN = '^([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$';
+const LABEL_VALUE_PATTERN = '^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$';
+
+const labelKey = 'write a label such as team or kubernetes.io/metadata.name';
+
+const labelKeys = rule<Record<string, string>>(
+  `self.all(k, size(k) <= 317 && k.matches(r'${LABEL_KEY_PATTERN}'))`,
+  `keys of matchLabels: ${labelKey}`,
+  (map) => Object.keys(map).every((key) => key.length <= 317 && new RegExp(LABEL_KEY_PATTERN).test(key)),
+);
+
+const labelValue = Type.String({
+  description: 'The value of a label.',
+  maxLength: 63,
+  rules: [matches(LABEL_VALUE_PATTERN, 'write the value of a label: at most 63 letters, digits, dots, - and _')],
+});
+
+const valuesFitOperator = rule<{ operator: string; values: readonly string[] }>(
+  "(self.operator in ['In', 'NotIn']) == (size(self.values) > 0)",
+  'In and NotIn need values; Exists and DoesNotExist take none',
+  ({ operator, values }) => ['In', 'NotIn'].includes(operator) === values.length > 0,
+);
+
+const matchExpression = Type.Object(
+  {
+    key: text({
+      description: "The label's key.",
+      maxLength: 317,
+      rules: [matches(LABEL_KEY_PATTERN, labelKey)],
+    }),
+    operator: oneOf(LABEL_OPERATORS, {
+      description: 'NotIn and DoesNotExist hold also where there is no such label.',
+    }),
+    values: setOf(labelValue, { description: 'Values for In and NotIn.', maxItems: 32, default: [] }),
+  },
+  { description: 'What must hold of one label.', rules: [valuesFitOperator] },
+);
+
+/** Kubernetes' LabelSelector (meta/v1): what `selects` evaluates. */
+export function labelSelector(description: string) {
+  return Type.Object(
+    {
+      matchLabels: textsByName(labelValue, {
+        description: 'Labels that must be there with these values.',
+        maxProperties: 16,
+        default: {},
+        rules: [labelKeys],
+      }),
+      matchExpressions: listOf(matchExpression, {
+        description: 'What must hold of labels besides.',
+        maxItems: 16,
+        default: [],
+      }),
+    },
+    { description },
+  );
 }

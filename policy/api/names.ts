@@ -81,3 +81,6 @@ export const BUNDLE_SIGNING_KEY_SECRET = 'portcullis-bundle-signing-key';
 
 /** Name of the injected container. */
 export const SIDECAR_CONTAINER = 'portcullis';
+
+/** Name of the injected container's port with /metrics, /readyz and /status; what a PodMonitor selects. */
+export const ADMIN_PORT_NAME = 'portcullis';

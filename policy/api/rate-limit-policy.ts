@@ -112,7 +112,7 @@ const limit = Type.Object(limitFields, {
 const fields = {
   mode,
   store: Type.Optional(store),
-  clientIP,
+  clientIP: Type.Optional(clientIP),
   tiers: mapOf(tier, {
     description: 'Tiers besides the built-in anonymous and authenticated. The first that fits is taken.',
     maxItems: 16,

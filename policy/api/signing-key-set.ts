@@ -1,6 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { JWT_ALGORITHMS } from '../bundle/types.ts';
-import { duration, positiveDuration } from './common-fields.ts';
+import { isSymmetric } from '../keys/spec.ts';
+import { duration, labelSelector, positiveDuration } from './common-fields.ts';
 import { parseDuration } from './duration.ts';
 import { mapOf, type ObjectOf, oneOf, setOf, text } from './field.ts';
 import { columns, commonStatus, type ResourceDefinition, type ResourceOf } from './resource.ts';
@@ -76,13 +77,27 @@ const fields = {
     maxItems: 256,
     default: [],
   }),
+  usableFrom: Type.Optional(
+    Type.Object(
+      {
+        namespaceSelector: labelSelector(
+          'Namespaces by their labels; kubernetes.io/metadata.name is the name of one. An empty selector selects all.',
+        ),
+      },
+      {
+        description:
+          'Whose policies may name this key set besides those of its own namespace. Not with an HS algorithm: its keys are secrets.',
+        defaultText: 'its own namespace only',
+      },
+    ),
+  ),
 };
 
 type Spec = ObjectOf<typeof fields>;
 
 /** How long a key of `spec` is published before it signs, as a duration: prePublish or its default. */
 export function prePublishOf(spec: Pick<Spec, 'algorithm' | 'rotation'>): string {
-  return spec.rotation.prePublish ?? (spec.algorithm.startsWith('HS') ? '1h' : '24h');
+  return spec.rotation.prePublish ?? (isSymmetric(spec.algorithm) ? '1h' : '24h');
 }
 
 const milliseconds = (text: string): number => parseDuration(text) ?? 0;
@@ -113,6 +128,16 @@ const periodAbovePrePublish = ruleAbout<Spec>(
   (spec) => (milliseconds(spec.rotation.period) > milliseconds(prePublishOf(spec)) ? [] : [['rotation', 'period']]),
 );
 
+const secretsStayAtHome = ruleAbout<Spec>(
+  {
+    cel: "!has(self.usableFrom) || !self.algorithm.startsWith('HS')",
+    message:
+      'the keys of an HS algorithm are secrets and never leave their namespace; leave usableFrom out, or choose ES256',
+    fieldPath: '.usableFrom',
+  },
+  ({ algorithm, usableFrom }) => (usableFrom === undefined || !isSymmetric(algorithm) ? [] : [['usableFrom']]),
+);
+
 const revocationsAppendOnly = transitionRule(
   'oldSelf.revocations.all(o, self.revocations.exists(n, n.kid == o.kid))',
   'spec.revocations is append only: put back the entries that were there',
@@ -120,7 +145,7 @@ const revocationsAppendOnly = transitionRule(
 
 const spec = Type.Object(fields, {
   description: 'What the key set is.',
-  rules: [prePublishCoversCaches, periodAbovePrePublish, revocationsAppendOnly],
+  rules: [prePublishCoversCaches, periodAbovePrePublish, secretsStayAtHome, revocationsAppendOnly],
 });
 
 const status = Type.Object(
@@ -151,7 +176,7 @@ export const signingKeySet: ResourceDefinition = {
     { name: 'Active Key', type: 'string', jsonPath: '.status.activeKey', description: 'The kid that signs now.' },
     {
       name: 'Next Rotation',
-      type: 'date',
+      type: 'string', // kubectl shows a date that is to come as <invalid>
       jsonPath: '.status.nextRotation',
       description: 'When the next key is to sign.',
     },

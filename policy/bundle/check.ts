@@ -1,10 +1,23 @@
-import { PortcullisError } from '../errors.ts';
+import { type ErrorCode, PortcullisError } from '../errors.ts';
 
-/** Checks an untrusted JSON value and returns it as `T`; throws PortcullisError bundle_invalid naming the place. */
+/** A value that is not what was wanted; says where and what, and never the value, which may be a key. */
+export class Mismatch extends Error {}
+
+/** Checks an untrusted JSON value and returns it as `T`; throws Mismatch naming the place. */
 export type Check<T> = (value: unknown, place: string) => T;
 
-function refuse(place: string, wanted: string): never {
-  throw new PortcullisError('bundle_invalid', `${place || 'bundle'}: must be ${wanted}`);
+/** Throws the Mismatch of a place. */
+export function refuse(place: string, wanted: string): never {
+  throw new Mismatch(`${place || 'document'}: must be ${wanted}`);
+}
+
+/** What `check` makes of a whole document; throws PortcullisError of that code. */
+export function checked<T>(check: Check<T>, document: unknown, code: ErrorCode): T {
+  try {
+    return check(document, '');
+  } catch (error) {
+    throw error instanceof Mismatch ? new PortcullisError(code, error.message) : error;
+  }
 }
 
 /** Any string of at most 64 Ki characters. */

@@ -3,7 +3,7 @@ import { createHash, verify } from 'node:crypto';
 import { gunzipSync } from 'node:zlib';
 import { PortcullisError } from '../errors.ts';
 import type { Check } from './check.ts';
-import { count, name, object, oneOf, text } from './check.ts';
+import { checked, count, name, object, oneOf, text } from './check.ts';
 import type { BundleHeader } from './format.ts';
 import { BUNDLE_FORMAT, MAX_BUNDLE_BYTES, MAX_DOCUMENT_BYTES, signedBytes } from './format.ts';
 import { accessBundle, limitsBundle } from './shape.ts';
@@ -47,7 +47,7 @@ export function decodeBundle(bytes: Uint8Array, expected: BundleExpectation): Bu
   refuseForeign(header, expected);
   refuseOlder(header, bytes, expected);
   const document = unpack(packed);
-  const bundle = expected.kind === 'Access' ? accessBundle(document, '') : limitsBundle(document, '');
+  const bundle = checked<Bundle>(expected.kind === 'Access' ? accessBundle : limitsBundle, document, 'bundle_invalid');
   if (bundle.namespace !== header.namespace || bundle.name !== header.name || bundle.serial !== header.serial) {
     throw new PortcullisError(
       'bundle_invalid',

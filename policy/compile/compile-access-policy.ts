@@ -26,7 +26,7 @@ export function compileAccessPolicy(policy: AccessPolicy, references: References
     name: metadata.name,
     mode: spec.mode,
     store: compileStore(policy, references, findings),
-    clientIp: compileClientIp(spec, findings),
+    clientIp: compileClientIp(spec, references, findings),
     jwt: compileAuthentication(policy, references, findings),
     identity: spec.identity,
     roles: roles.grants,

@@ -1,9 +1,12 @@
 import type { AccessPolicy } from '../api/access-policy.ts';
 import { schemeOf } from '../api/authentication.ts';
 import { parseDuration } from '../api/duration.ts';
-import type { CredentialSource, JwtAuthenticator } from '../bundle/types.ts';
+import type { SigningKeySet } from '../api/signing-key-set.ts';
+import type { CredentialSource, JwtAuthenticator, VerificationKey } from '../bundle/types.ts';
+import { selects } from '../evaluate/label-selector.ts';
+import { isSymmetric } from '../keys/spec.ts';
 import type { Findings } from './finding.ts';
-import type { References, ResolvedKeySet } from './references.ts';
+import type { References } from './references.ts';
 import { thereAre } from './suggest.ts';
 
 type Jwt = AccessPolicy['spec']['authentication']['jwt'][number];
@@ -15,57 +18,78 @@ export function compileAuthentication(
   findings: Findings,
 ): readonly JwtAuthenticator[] {
   return spec.authentication.jwt.flatMap((jwt, index) => {
-    const found = findKeySet(jwt, index, metadata.namespace, references.keySets, findings);
+    const found = findKeySet(jwt, index, metadata.namespace, references, findings);
     return found === null ? [] : [authenticator(jwt, found)];
   });
+}
+
+/** A key set that the policy may use, with the keys of it that it may have. */
+interface UsableKeySet {
+  readonly resource: SigningKeySet;
+  readonly serial: number;
+  readonly keys: readonly VerificationKey[];
 }
 
 function findKeySet(
   { keySetRef }: Jwt,
   index: number,
   ownNamespace: string,
-  keySets: readonly ResolvedKeySet[],
+  references: References,
   findings: Findings,
-): (ResolvedKeySet & { outputs: object }) | null {
+): UsableKeySet | null {
   const path = ['spec', 'authentication', 'jwt', index, 'keySetRef'];
   const { name, namespace = ownNamespace } = keySetRef;
-  if (namespace !== ownNamespace) {
-    findings.error(
-      [...path, 'namespace'],
-      `key set ${namespace}/${name} cannot be used from namespace ${ownNamespace}: a key set is for policies of its own namespace; leave namespace out and keep a SigningKeySet here`,
-      'RefNotPermitted',
-    );
-    return null;
-  }
-  const found = keySets.find(
-    ({ resource: { metadata } }) => metadata.namespace === namespace && metadata.name === name,
-  );
+  const labels = references.namespaces.find((known) => known.name === ownNamespace)?.labels;
+  const usable = references.keySets.filter(({ resource }) => mayUse(resource, ownNamespace, labels));
+  const found = usable.find(({ resource: { metadata } }) => metadata.namespace === namespace && metadata.name === name);
   if (found === undefined) {
-    const known = keySets.map(({ resource: { metadata } }) => `${metadata.namespace}/${metadata.name}`);
-    const choice = known.length === 0 ? 'there are none; add a SigningKeySet' : thereAre(known);
-    findings.error([...path, 'name'], `key set ${namespace}/${name} does not exist; ${choice}`, 'RefNotFound');
+    const names = usable.map(({ resource: { metadata } }) => `${metadata.namespace}/${metadata.name}`);
+    if (namespace === ownNamespace) {
+      const choice = names.length === 0 ? 'there are none; add a SigningKeySet' : thereAre(names);
+      findings.error([...path, 'name'], `key set ${namespace}/${name} does not exist; ${choice}`, 'RefNotFound');
+    } else {
+      // One answer for both: who may not use a key set need not learn that it exists.
+      findings.error(
+        [...path, 'namespace'],
+        `key set ${namespace}/${name} does not exist, or may not be used from namespace ${ownNamespace}; in its spec its owner writes usableFrom: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ${ownNamespace}}}} (not with an HS algorithm)`,
+        'RefNotPermitted',
+      );
+    }
     return null;
   }
-  if (found.outputs === null) {
+  const all = found.outputs?.verificationKeys ?? [];
+  // A key set that was symmetric once may hold secrets until they retire.
+  const keys = namespace === ownNamespace ? all : all.filter(({ algorithm }) => !isSymmetric(algorithm));
+  if (found.outputs === null || (all.length > 0 && keys.length === 0)) {
     findings.error([...path, 'name'], `key set ${namespace}/${name} has no key yet`, 'RefNotFound');
     return null;
   }
-  return { ...found, outputs: found.outputs };
+  return { resource: found.resource, serial: found.outputs.serial, keys };
 }
 
-function authenticator(jwt: Jwt, { resource, outputs }: ResolvedKeySet & { outputs: object }): JwtAuthenticator {
+function mayUse(
+  { metadata, spec }: SigningKeySet,
+  ownNamespace: string,
+  labels: Readonly<Record<string, string>> | undefined,
+): boolean {
+  if (metadata.namespace === ownNamespace) return true;
+  if (spec.usableFrom === undefined || isSymmetric(spec.algorithm) || labels === undefined) return false;
+  return selects(spec.usableFrom.namespaceSelector, labels);
+}
+
+function authenticator(jwt: Jwt, { resource, serial, keys }: UsableKeySet): JwtAuthenticator {
   const { metadata, spec } = resource;
   return {
     name: jwt.name,
     keySet: `${metadata.namespace}/${metadata.name}`,
-    keySetSerial: outputs.serial,
+    keySetSerial: serial,
     issuer: spec.issuer,
     audiences: spec.audiences,
     clockSkewMs: parseDuration(spec.clockSkew) ?? 0,
     maxTokenLifetimeMs: parseDuration(spec.maxTokenLifetime) ?? 0,
     requiredClaims: jwt.requiredClaims,
     from: jwt.from.map(credentialSource),
-    keys: outputs.verificationKeys,
+    keys,
   };
 }
 

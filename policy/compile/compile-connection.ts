@@ -1,10 +1,10 @@
 import type { AccessPolicy } from '../api/access-policy.ts';
+import { LABELS } from '../api/names.ts';
 import type { RateLimitPolicy } from '../api/rate-limit-policy.ts';
 import type { ClientIpConfig, StoreConfig } from '../bundle/types.ts';
 import type { Findings } from './finding.ts';
 import type { References } from './references.ts';
 
-const ALLOW_REFERENCE = 'portcullis.dev/allow-reference';
 const STORE_PATH = ['spec', 'store', 'redis', 'secretRef', 'name'];
 
 /** Reads the URL of a policy's store out of its Secret; null: counters in memory, or the Secret is of no use. */
@@ -14,7 +14,7 @@ export function compileStore(
   findings: Findings,
 ): StoreConfig | null {
   if (references.storeOverride !== null) return { redisUrl: references.storeOverride };
-  if (spec.store === undefined) return null;
+  if (spec.store === undefined) return references.defaultStore === null ? null : { redisUrl: references.defaultStore };
   const { namespace } = metadata;
   const { name } = spec.store.redis.secretRef;
   const secret = references.secrets.find((candidate) => candidate.namespace === namespace && candidate.name === name);
@@ -26,10 +26,10 @@ export function compileStore(
     );
     return null;
   }
-  if (secret.labels[ALLOW_REFERENCE] !== 'true') {
+  if (secret.labels[LABELS.allowReference] !== 'true') {
     findings.error(
       STORE_PATH,
-      `Secret ${namespace}/${name} may not be read by policies; give it the label ${ALLOW_REFERENCE}: "true"`,
+      `Secret ${namespace}/${name} may not be read by policies; give it the label ${LABELS.allowReference}: "true"`,
       'RefNotPermitted',
     );
     return null;
@@ -53,8 +53,10 @@ export function isRedisUrl(text: string): boolean {
 /** Warns about proxies that are trusted too widely or to no effect. */
 export function compileClientIp(
   { clientIP }: AccessPolicy['spec'] | RateLimitPolicy['spec'],
+  references: References,
   findings: Findings,
 ): ClientIpConfig {
+  if (clientIP === undefined) return references.defaultClientIp ?? { trustedHops: 0, trustedProxies: [] };
   for (const [index, range] of clientIP.trustedProxies.entries()) {
     if (!/\/0+$/.test(range)) continue;
     findings.warn(

@@ -28,7 +28,7 @@ export function compileLimits(policy: RateLimitPolicy, references: References): 
     name: metadata.name,
     mode: spec.mode,
     store: compileStore(policy, references, findings),
-    clientIp: compileClientIp(spec, findings),
+    clientIp: compileClientIp(spec, references, findings),
     tiers: spec.tiers,
     limits: spec.limits.map((limit, index) => compileLimit(limit, index, tiers, findings)),
     timeouts: {

@@ -1,9 +1,7 @@
 import { parseDuration } from '../api/duration.ts';
+import { ANNOTATIONS } from '../api/names.ts';
 import { prePublishOf, type SigningKeySet } from '../api/signing-key-set.ts';
 import type { KeySetSpec } from './spec.ts';
-
-/** Asks for a rotation at once; any new value does. */
-const ROTATE_ANNOTATION = 'portcullis.dev/rotate-requested-at';
 
 /** What the planner needs of a decoded resource. Throws RangeError on values that decoding would have refused. */
 export function keySetSpecOf({ metadata, spec }: SigningKeySet): KeySetSpec {
@@ -28,7 +26,7 @@ export function keySetSpecOf({ metadata, spec }: SigningKeySet): KeySetSpec {
       notBefore: rotation.notBefore === undefined ? null : instant(rotation.notBefore),
       suspend: rotation.suspend,
     },
-    rotateRequest: metadata.annotations?.[ROTATE_ANNOTATION] || null,
+    rotateRequest: metadata.annotations?.[ANNOTATIONS.rotateRequestedAt] || null,
     revocations: spec.revocations.map(({ kid, reason }) => ({ kid, reason: reason ?? 'no reason given' })),
   };
 }

@@ -1,19 +1,7 @@
+import { type Check, count, flag, list, name, nullable, object, oneOf, record, refuse } from '../bundle/check.ts';
 import { JWT_ALGORITHMS, type JwtAlgorithm } from '../bundle/types.ts';
-import {
-  boolean,
-  count,
-  invalid,
-  list,
-  nullable,
-  object,
-  parseJson,
-  type Read,
-  record,
-  string,
-  strings,
-  word,
-} from './json-reader.ts';
 import type { ActiveKey, Key, Keyring, RetiredKey, StandbyKey, Tombstone } from './keyring.ts';
+import { readDocument } from './read-document.ts';
 import { type Graces, isSymmetric } from './spec.ts';
 
 const FORMAT = 'portcullis-keyring/v1';
@@ -28,50 +16,55 @@ export function encodeKeyring(keyring: Keyring): string {
  * `encodeKeyring` would not have written.
  */
 export function decodeKeyring(text: string): Keyring {
-  const { format: _, ...keyring } = readDocument(parseJson(text), '');
-  checkWhole(keyring);
-  return keyring;
+  return readDocument(text, wholeKeyring);
 }
 
-const algorithm = word(JWT_ALGORITHMS);
-
-const graces = record<Graces>({ maxTokenLifetimeMs: count, propagationMs: count, clockSkewMs: count });
+const times = count(0);
+const graces = object<Graces>({ maxTokenLifetimeMs: times, propagationMs: times, clockSkewMs: times });
+const members = record(name);
 
 const common = {
-  kid: string,
-  algorithm,
-  jwk: strings,
-  privateMembers: nullable(strings),
-  createdAt: count,
-  addedSerial: count,
-  publishedAt: nullable(count),
+  kid: name,
+  algorithm: oneOf(...JWT_ALGORITHMS),
+  jwk: members,
+  privateMembers: nullable(members),
+  createdAt: times,
+  addedSerial: count(0),
+  publishedAt: nullable(times),
 };
 
-const byPhase: { readonly [Phase in Key['phase']]: Read<Key> } = {
-  Standby: record<StandbyKey>({ ...common, phase: word(['Standby']) }),
-  Active: record<ActiveKey>({ ...common, phase: word(['Active']), activatedAt: count, activatedSerial: count, graces }),
-  Retired: record<RetiredKey>({
+const byPhase: { readonly [Phase in Key['phase']]: Check<Key> } = {
+  Standby: object<StandbyKey>({ ...common, phase: oneOf('Standby') }),
+  Active: object<ActiveKey>({
     ...common,
-    phase: word(['Retired']),
-    activatedAt: count,
-    retiredAt: count,
-    retireConfirmedAt: nullable(count),
+    phase: oneOf('Active'),
+    activatedAt: times,
+    activatedSerial: count(0),
+    graces,
+  }),
+  Retired: object<RetiredKey>({
+    ...common,
+    phase: oneOf('Retired'),
+    activatedAt: times,
+    retiredAt: times,
+    retireConfirmedAt: nullable(times),
     graces,
   }),
 };
 
-const phase = word(['Standby', 'Active', 'Retired']);
+const phase = oneOf('Standby', 'Active', 'Retired');
 
-const key: Read<Key> = (value, path) => {
-  const read = byPhase[phase(object(value, path)['phase'], `${path}.phase`)](value, path);
-  const members = MEMBERS[read.algorithm];
-  if (!sameNames(read.jwk, members.jwk)) throw invalid(`${path}.jwk`, `of members ${members.jwk.join(', ')}`);
-  if (read.privateMembers === null) {
-    if (read.phase !== 'Retired' || isSymmetric(read.algorithm)) throw invalid(`${path}.privateMembers`, 'present');
-  } else if (!sameNames(read.privateMembers, members.private)) {
-    throw invalid(`${path}.privateMembers`, `of members ${members.private.join(', ') || '(none)'}`);
+const key: Check<Key> = (value, place) => {
+  const said = record<unknown>((member) => member)(value, place)['phase'];
+  const found = byPhase[phase(said, `${place}.phase`)](value, place);
+  const wanted = MEMBERS[found.algorithm];
+  if (!sameNames(found.jwk, wanted.jwk)) refuse(`${place}.jwk`, `of members ${wanted.jwk.join(', ')}`);
+  if (found.privateMembers === null) {
+    if (found.phase !== 'Retired' || isSymmetric(found.algorithm)) refuse(`${place}.privateMembers`, 'present');
+  } else if (!sameNames(found.privateMembers, wanted.private)) {
+    refuse(`${place}.privateMembers`, `of members ${wanted.private.join(', ') || '(none)'}`);
   }
-  return read;
+  return found;
 };
 
 /** RFC 7518 §6, in the order of the alphabet. */
@@ -87,23 +80,25 @@ function sameNames(members: object, sortedNames: readonly string[]): boolean {
   return Object.keys(members).sort().join() === sortedNames.join();
 }
 
-const readDocument = record<Keyring & { format: string }>({
-  format: word([FORMAT]),
-  keySet: string,
-  serial: count,
-  confirmed: count,
-  maxTime: count,
-  rotateRequest: nullable(string),
-  rotatePending: boolean,
+const document = object<Keyring & { readonly format: typeof FORMAT }>({
+  format: oneOf(FORMAT),
+  keySet: name,
+  serial: count(1),
+  confirmed: count(0),
+  maxTime: times,
+  rotateRequest: nullable(name),
+  rotatePending: flag,
   keys: list(key),
-  tombstones: list(record<Tombstone>({ kid: string, reason: string, revokedAt: count })),
+  tombstones: list(object<Tombstone>({ kid: name, reason: name, revokedAt: times })),
 });
 
-function checkWhole({ serial, confirmed, keys, tombstones }: Keyring): void {
-  if (serial < 1) throw invalid('serial', 'at least 1');
-  if (confirmed > serial) throw invalid('confirmed', 'at most serial');
+const wholeKeyring: Check<Keyring> = (value, place) => {
+  const { format: _, ...keyring } = document(value, place);
+  const { serial, confirmed, keys, tombstones } = keyring;
+  if (confirmed > serial) refuse('confirmed', 'at most serial');
   if (keys.filter((candidate) => candidate.phase === 'Active').length !== 1)
-    throw invalid('keys', 'with exactly one Active key');
+    refuse('keys', 'with exactly one Active key');
   const kids = [...keys, ...tombstones].map(({ kid }) => kid);
-  if (new Set(kids).size !== kids.length) throw invalid('keys and tombstones', 'without any kid twice');
-}
+  if (new Set(kids).size !== kids.length) refuse('keys and tombstones', 'without any kid twice');
+  return keyring;
+};

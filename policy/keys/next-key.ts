@@ -15,6 +15,17 @@ export function maturesAt(spec: KeySetSpec, key: StandbyKey): number {
   return key.publishedAt === null ? Number.POSITIVE_INFINITY : key.publishedAt + maturityMs(spec);
 }
 
+/**
+ * Epoch milliseconds from which the next key may sign if every consumer acknowledges it in time; null: nobody knows yet,
+ * because rotation is suspended or a key that is due has none to take its place.
+ */
+export function rotationAt(spec: KeySetSpec, keyring: Keyring): number | null {
+  if (spec.rotation.suspend) return null;
+  const next = nextKey(spec, keyring);
+  const at = Math.max(dueAt(spec, keyring), next === undefined ? 0 : maturesAt(spec, next));
+  return at === 0 || at === Number.POSITIVE_INFINITY ? null : at;
+}
+
 /** Epoch milliseconds from which the active key is due for replacement; 0: at once. */
 export function dueAt(spec: KeySetSpec, keyring: Keyring): number {
   const active = activeKey(keyring);

@@ -1,6 +1,7 @@
+import { type Check, count, list, name, nullable, object, oneOf, record } from '../bundle/check.ts';
 import { JWT_ALGORITHMS, type VerificationKey } from '../bundle/types.ts';
-import { count, list, nullable, parseJson, type Read, record, string, strings, word } from './json-reader.ts';
 import type { IssuingKey, KeySetOutputs, PublicJwk } from './outputs.ts';
+import { readDocument } from './read-document.ts';
 
 /** Outputs as JSON text. Holds the key that signs. */
 export function encodeOutputs(outputs: KeySetOutputs): string {
@@ -9,14 +10,15 @@ export function encodeOutputs(outputs: KeySetOutputs): string {
 
 /** The outputs in a JSON text. Throws `keyring_invalid`, naming the place and never a value. */
 export function decodeOutputs(text: string): KeySetOutputs {
-  return read(parseJson(text), '');
+  return readDocument(text, document);
 }
 
-const algorithm = word(JWT_ALGORITHMS);
+const algorithm = oneOf(...JWT_ALGORITHMS);
+const members = record(name);
 
-const read: Read<KeySetOutputs> = record<KeySetOutputs>({
-  serial: count,
-  verificationKeys: list(record<VerificationKey>({ kid: string, algorithm, jwk: strings })),
-  jwks: nullable(record<{ keys: readonly PublicJwk[] }>({ keys: list(strings as Read<PublicJwk>) })),
-  issuing: record<IssuingKey>({ kid: string, algorithm, privateJwk: strings, maxTokenLifetimeMs: count }),
+const document = object<KeySetOutputs>({
+  serial: count(0),
+  verificationKeys: list(object<VerificationKey>({ kid: name, algorithm, jwk: members })),
+  jwks: nullable(object<NonNullable<KeySetOutputs['jwks']>>({ keys: list(members as Check<PublicJwk>) })),
+  issuing: object<IssuingKey>({ kid: name, algorithm, privateJwk: members, maxTokenLifetimeMs: count(0) }),
 });
