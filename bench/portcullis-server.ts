@@ -22,9 +22,8 @@ async function main(settingsFile: string): Promise<void> {
   const host = '127.0.0.1';
   const sink = openLogSink(openSync(settings.logFile, 'a'));
   const sidecar = await startSidecar({
-    listen: { host, port: settings.port },
+    listeners: [{ listen: { host, port: settings.port }, upstream: { host, port: settings.upstreamPort } }],
     admin: { host, port: settings.adminPort },
-    upstream: { host, port: settings.upstreamPort },
     bundles: {
       publicKey: createPublicKey(settings.publicKey),
       access: settings.access,

@@ -1,13 +1,14 @@
 import type { KeyObject } from 'node:crypto';
 import type { Logger } from 'pino';
 import { decodeBundle } from '../policy/bundle/decode.ts';
-import type { AccessBundle, LimitsBundle } from '../policy/bundle/types.ts';
+import type { AccessBundle, Bundle, LimitsBundle } from '../policy/bundle/types.ts';
+import type { PortcullisError } from '../policy/errors.ts';
 import type { LogSink } from '../runtime/log.ts';
-import type { SidecarStatus } from './admin/status.ts';
-import { type BundleLocation, BundleSource, type BundleState } from './bundle-source/bundle-source.ts';
+import type { BundleState, SidecarStatus } from '../runtime/sidecar-status.ts';
+import { type BundleLocation, BundleSource } from './bundle-source/bundle-source.ts';
 import type { Pipeline } from './engine/engine-context.ts';
 import type { SidecarMetrics } from './metrics/sidecar-metrics.ts';
-import { buildPipeline } from './pipeline/build-pipeline.ts';
+import { buildPipeline, checkLimits } from './pipeline/build-pipeline.ts';
 import type { LimiterStore } from './stores/limiter-store.ts';
 import { openStore } from './stores/open-store.ts';
 import type { TokenVerifier } from './tokens/token-verifier.ts';
@@ -15,13 +16,17 @@ import { createTokenVerifier } from './tokens/verifier.ts';
 
 const CLOSE_OLD_STORE_MS = 5_000;
 
+/** The bundles that a sidecar is told to enforce. */
+export interface BundleLocations {
+  /** Ed25519 key of the only writer that is believed. */
+  readonly publicKey: KeyObject;
+  readonly access: BundleLocation;
+  readonly limits: BundleLocation | null;
+}
+
 /** What enforcement is made from. */
 export interface EnforcementOptions {
-  readonly bundles: {
-    readonly publicKey: KeyObject;
-    readonly access: BundleLocation;
-    readonly limits: BundleLocation | null;
-  };
+  readonly bundles: BundleLocations;
   readonly metrics: SidecarMetrics;
   readonly sink: LogSink;
   readonly log: Logger;
@@ -31,32 +36,43 @@ export interface EnforcementOptions {
   readonly use: (pipeline: Pipeline) => void;
 }
 
+/** The policies that are enforced now. */
+export interface Policies {
+  readonly access: AccessBundle;
+  /** Null where no RateLimitPolicy applies. */
+  readonly limits: LimitsBundle | null;
+  readonly verifier: TokenVerifier;
+}
+
+type Kind = 'access' | 'limits';
+
 /**
- * Turns bundles into the pipeline in force. Each new bundle is built wholly before it replaces anything; counters in memory,
- * connections to the store and verified tokens outlive the change where their settings did not change.
+ * Turns bundles into the pipeline in force. Each new bundle is built wholly, together with the other one, before it replaces
+ * anything; counters in memory, connections to the store and verified tokens outlive the change where their settings did not change.
  */
 export class Enforcement {
   readonly #options: EnforcementOptions;
   readonly #accessSource: BundleSource<AccessBundle>;
   readonly #limitsSource: BundleSource<LimitsBundle> | null;
-  readonly #sourceErrors = new Map<'access' | 'limits', string>();
+  readonly #sourceErrors = new Map<Kind, string>();
   #access: AccessBundle | null = null;
   #limits: LimitsBundle | null = null;
   #verifier: TokenVerifier | null = null;
   #store: LimiterStore | null = null;
   #storeConfig = '';
+  #adopting: Promise<void> = Promise.resolve();
 
   constructor(options: EnforcementOptions) {
     this.#options = options;
     const { publicKey, access, limits } = options.bundles;
-    const refused = (kind: string) => (error: { code: string; message: string }) => {
+    const refused = (kind: Kind) => (error: PortcullisError) => {
       options.metrics.bundleRefused(kind, error.code);
       options.log.error({ kind, code: error.code, reason: error.message }, 'bundle refused, the last good one stays');
     };
     this.#accessSource = new BundleSource(
       access,
       {
-        decode: (bytes, after) => decodeBundle(bytes, { kind: 'Access', publicKey, ...access, ...afterOf(after) }),
+        decode: (bytes, after) => decodeBundle(bytes, { kind: 'Access', publicKey, ...access, ...after }),
         accept: (bundle) => this.#acceptAccess(bundle),
         refused: refused('access'),
       },
@@ -68,8 +84,7 @@ export class Enforcement {
         : new BundleSource(
             limits,
             {
-              decode: (bytes, after) =>
-                decodeBundle(bytes, { kind: 'Limits', publicKey, ...limits, ...afterOf(after) }),
+              decode: (bytes, after) => decodeBundle(bytes, { kind: 'Limits', publicKey, ...limits, ...after }),
               accept: (bundle) => this.#acceptLimits(bundle),
               refused: refused('limits'),
             },
@@ -85,6 +100,7 @@ export class Enforcement {
   async checkBundles(): Promise<void> {
     await this.#limitsSource?.check();
     await this.#accessSource.check();
+    await this.#limitsSource?.check(); // it may have waited for the access policy
   }
 
   async stop(): Promise<void> {
@@ -97,12 +113,19 @@ export class Enforcement {
     return this.#store?.available ?? true;
   }
 
+  /** What is in force; null until every bundle that this sidecar was promised is there. */
+  get policies(): Policies | null {
+    if (this.#access === null || this.#verifier === null) return null;
+    if (this.#limitsSource !== null && this.#limits === null) return null;
+    return { access: this.#access, limits: this.#limits, verifier: this.#verifier };
+  }
+
   /** Serials in force by kind, 0 for none. */
   serials(): Record<string, number> {
     return { access: this.#access?.serial ?? 0, limits: this.#limits?.serial ?? 0 };
   }
 
-  reportSourceError(kind: 'access' | 'limits', error: string | null): void {
+  reportSourceError(kind: Kind, error: string | null): void {
     if (error === null) this.#sourceErrors.delete(kind);
     else if (this.#sourceErrors.get(kind) !== error) {
       this.#sourceErrors.set(kind, error);
@@ -126,79 +149,95 @@ export class Enforcement {
   notReady(): string[] {
     const reasons: string[] = [];
     for (const [kind, source] of [
-      ['access', this.#accessSource],
-      ['limits', this.#limitsSource],
+      ['AccessPolicy', this.#accessSource],
+      ['RateLimitPolicy', this.#limitsSource],
     ] as const) {
       if (source === null || source.state.serial > 0) continue;
       const { namespace, name, error } = source.state;
+      const see = `see kubectl describe ${kind.toLowerCase()} ${name} -n ${namespace}`;
       reasons.push(
         error === null
-          ? `PolicyNotFound: no ${kind} bundle for ${namespace}/${name} yet`
+          ? `PolicyNotFound: ${kind} ${namespace}/${name} has no bundle yet; apply it, or ${see}`
           : `${error.code}: ${error.message}`,
       );
     }
     return reasons;
   }
 
-  #withSourceError(kind: 'access' | 'limits', state: BundleState): BundleState {
+  #withSourceError(kind: Kind, state: BundleState): BundleState {
     const message = this.#sourceErrors.get(kind);
     return message === undefined ? state : { ...state, error: { code: 'policy_invalid', message } };
   }
 
-  #acceptAccess(bundle: AccessBundle): void {
-    const verifier = createTokenVerifier(bundle.jwt, {}, this.#verifier ?? undefined);
-    this.#build(bundle, this.#limits, verifier, this.#store);
-    this.#access = bundle;
-    this.#verifier = verifier;
-    this.#options.log.info(
-      { serial: bundle.serial, mode: bundle.mode, rules: bundle.rules.length },
-      'access policy loaded',
-    );
+  async #acceptAccess(bundle: AccessBundle): Promise<void> {
+    await this.#inTurn(async () => {
+      const verifier = this.#verifierOf(bundle);
+      await withEither(this.#limits, this.#limitsSource, (limits) => this.#adopt(bundle, limits, verifier));
+    });
+    const { serial, mode, rules } = bundle;
+    this.#options.log.info({ serial, mode, rules: rules.length }, 'access policy loaded');
+    this.#limitsSource?.reconsider();
   }
 
   async #acceptLimits(bundle: LimitsBundle): Promise<void> {
-    const wanted = JSON.stringify(bundle.store);
-    const store = this.#store !== null && wanted === this.#storeConfig ? this.#store : await this.#openStore(bundle);
-    try {
-      this.#build(this.#access, bundle, this.#verifier, store);
-    } catch (error) {
-      if (store !== this.#store) void store.close();
-      throw error;
-    }
-    this.#limits = bundle;
-    this.#storeConfig = wanted;
-    if (this.#store !== store) this.#replaceStore(store);
-    this.#options.log.info(
-      { serial: bundle.serial, mode: bundle.mode, limits: bundle.limits.length },
-      'rate limits loaded',
+    checkLimits(bundle); // by itself: until there is an access policy nothing else would find its mistakes
+    await this.#inTurn(() =>
+      withEither(this.#access, this.#accessSource, (access) =>
+        this.#adopt(access, bundle, access === null ? null : this.#verifierOf(access)),
+      ),
     );
+    const { serial, mode, limits } = bundle;
+    this.#options.log.info({ serial, mode, limits: limits.length }, 'rate limits loaded');
+    this.#accessSource.reconsider();
   }
 
-  /** Builds and puts in force, once every bundle that this sidecar was promised is there. */
-  #build(
+  #verifierOf(access: AccessBundle): TokenVerifier {
+    if (access === this.#access && this.#verifier !== null) return this.#verifier;
+    return createTokenVerifier(access.jwt, {}, this.#verifier ?? undefined);
+  }
+
+  /** Both bundles may change at once, and opening a store takes time. */
+  #inTurn(task: () => Promise<void>): Promise<void> {
+    const done = this.#adopting.then(task);
+    this.#adopting = done.catch(() => {});
+    return done;
+  }
+
+  /** Builds and puts in force, once every bundle that this sidecar was promised is there; throws and changes nothing when it cannot. */
+  async #adopt(
     access: AccessBundle | null,
     limits: LimitsBundle | null,
     verifier: TokenVerifier | null,
-    store: LimiterStore | null,
-  ): void {
-    if (access === null || verifier === null) return;
-    if (this.#limitsSource !== null && (limits === null || store === null)) return;
-    const { metrics, sink, use } = this.#options;
-    use(
-      buildPipeline({
-        access,
-        limits: limits === null || store === null ? null : { bundle: limits, store },
-        verifier,
-        metrics,
-        sink,
-      }),
-    );
+  ): Promise<void> {
+    if (access !== null && verifier !== null && (this.#limitsSource === null || limits !== null)) {
+      const { metrics, sink, use } = this.#options;
+      const wanted = JSON.stringify(limits?.store ?? access.store);
+      const store =
+        limits === null || (this.#store !== null && wanted === this.#storeConfig)
+          ? this.#store
+          : await this.#openStore(limits, access);
+      let pipeline: Pipeline;
+      try {
+        const counted = limits === null || store === null ? null : { bundle: limits, store };
+        pipeline = buildPipeline({ access, limits: counted, verifier, metrics, sink });
+      } catch (error) {
+        if (store !== this.#store) void store?.close();
+        throw error;
+      }
+      use(pipeline);
+      this.#storeConfig = wanted;
+      if (store !== this.#store) this.#replaceStore(store);
+    }
+    this.#access = access;
+    this.#limits = limits;
+    this.#verifier = verifier;
   }
 
-  #openStore({ namespace, name, store }: LimitsBundle): Promise<LimiterStore> {
+  /** The RateLimitPolicy's store, or where it names none the AccessPolicy's; else in memory. */
+  #openStore(limits: LimitsBundle, access: AccessBundle): Promise<LimiterStore> {
     const { log, replica } = this.#options;
-    return openStore(store, {
-      group: `${namespace}/${name}`,
+    return openStore(limits.store ?? access.store, {
+      group: `${limits.namespace}/${limits.name}`,
       replica,
       onStateChange: (available, cause) => {
         if (available) log.info({ reason: cause }, 'rate limit store answers');
@@ -207,13 +246,29 @@ export class Enforcement {
     });
   }
 
-  #replaceStore(store: LimiterStore): void {
+  #replaceStore(store: LimiterStore | null): void {
     const old = this.#store;
     this.#store = store;
     if (old !== null) setTimeout(() => void old.close(), CLOSE_OLD_STORE_MS).unref();
   }
 }
 
-function afterOf({ serial, hash }: { serial: number; hash: string }): { afterSerial: number; afterHash?: string } {
-  return hash === '' ? { afterSerial: serial } : { afterSerial: serial, afterHash: hash };
+/**
+ * Adopts beside the other bundle as it is in force or, when that fails, as its file is now: both may have changed, each to what
+ * fits only the new one of the other.
+ */
+async function withEither<B extends Bundle>(
+  inForce: B | null,
+  source: BundleSource<B> | null,
+  adopt: (other: B | null) => Promise<void>,
+): Promise<void> {
+  try {
+    await adopt(inForce);
+  } catch (error) {
+    const file = await source?.peek().catch(() => null);
+    if (file === null || file === undefined) throw error;
+    await adopt(file).catch(() => {
+      throw error;
+    });
+  }
 }

@@ -161,7 +161,7 @@ describe('policies of a directory', () => {
     [
       'a key set of another namespace',
       { access: edited(ACCESS, 'keySetRef: {name: trading}', 'keySetRef: {name: trading, namespace: auth}') },
-      'policies/access.yaml:8:36 spec.authentication.jwt[0].keySetRef.namespace: key set auth/trading cannot be used from namespace default: a key set is for policies of its own namespace; leave namespace out and keep a SigningKeySet here',
+      'policies/access.yaml:8:36 spec.authentication.jwt[0].keySetRef.namespace: key set auth/trading does not exist, or may not be used from namespace default; in its spec its owner writes usableFrom: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: default}}} (not with an HS algorithm)',
     ],
     [
       'two rules with the same match',

@@ -89,6 +89,12 @@ function referencesOf(
   return {
     keySets: parsed.keySets.map(({ resource }) => ({ resource, outputs: outputsOf(resource) })),
     secrets: parsed.secrets,
+    namespaces: parsed.accessPolicies.map(({ resource: { metadata } }) => ({
+      name: metadata.namespace,
+      labels: { 'kubernetes.io/metadata.name': metadata.namespace },
+    })),
+    defaultStore: null,
+    defaultClientIp: null,
     storeOverride: choice.redisUrl,
   };
 }

@@ -1,12 +1,13 @@
 import { chmod, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { KeySetStore, StoredKeyring } from '../../operator/signing-keys/key-set-store.ts';
+import { count, list, name, object } from '../../policy/bundle/check.ts';
 import { PortcullisError } from '../../policy/errors.ts';
-import { count, list, parseJson, record, string } from '../../policy/keys/json-reader.ts';
 import type { Keyring } from '../../policy/keys/keyring.ts';
 import { decodeKeyring, encodeKeyring } from '../../policy/keys/keyring-document.ts';
 import type { KeySetOutputs } from '../../policy/keys/outputs.ts';
 import { decodeOutputs, encodeOutputs } from '../../policy/keys/outputs-document.ts';
+import { readDocument } from '../../policy/keys/read-document.ts';
 import type { KeySetSpec } from '../../policy/keys/spec.ts';
 import { type FileVersion, VersionedFile } from './versioned-file.ts';
 
@@ -99,7 +100,7 @@ export class DirectoryKeyStore implements KeySetStore {
     if (text === null) return null;
     return decoded(
       { path, text },
-      (document) => readTerms(parseJson(document), ''),
+      (document) => readDocument(document, terms),
       'delete this file and start portcullis local',
     );
   }
@@ -132,12 +133,12 @@ function keysDirectory(stateDirectory: string): string {
   return join(stateDirectory, 'keys');
 }
 
-const readTerms = record<TokenTerms>({
-  namespace: string,
-  name: string,
-  issuer: string,
-  audiences: list(string),
-  maxTokenLifetimeMs: count,
+const terms = object<TokenTerms>({
+  namespace: name,
+  name,
+  issuer: name,
+  audiences: list(name),
+  maxTokenLifetimeMs: count(0),
 });
 
 function decoded<T>(

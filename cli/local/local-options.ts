@@ -2,7 +2,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isRedisUrl } from '../../policy/compile/compile-connection.ts';
 import { PortcullisError } from '../../policy/errors.ts';
-import type { HostPort } from '../../sidecar/start-sidecar.ts';
+import type { HostPort } from '../../runtime/sidecar-arguments.ts';
 
 /** What `portcullis local --help` prints. */
 export const LOCAL_HELP = `portcullis local --policies DIR --upstream URL [FLAGS]

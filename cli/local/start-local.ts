@@ -124,9 +124,8 @@ class Local implements RunningLocal {
     const { accessPolicy, limitPolicy } = this.#policies;
     const { namespace, name } = accessPolicy.metadata;
     this.#sidecar = await startSidecar({
-      listen,
+      listeners: [{ listen, upstream }],
       admin,
-      upstream,
       bundles: {
         publicKey: this.#writer.publicKey,
         access: { directory: this.#writer.directoryOf('Access'), namespace, name },

@@ -7,7 +7,7 @@ import type { RunningLocal } from './start-local.ts';
 /** What is said once all is up: addresses, policies, keys, and the lines with which to try it. */
 export function startMessage({ sidecar, policies, keys }: RunningLocal, options: LocalOptions): string {
   const { host, port } = options.upstream;
-  const traffic = urlOf(sidecar.traffic);
+  const traffic = sidecar.traffic.map(urlOf).join(' ');
   const { accessPolicy, limitPolicy } = policies;
   const keyLines = policies.keySets.map((keySet) => {
     const active = keys.outputsOf(keySet)?.issuing;

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import { Counter, Registry } from 'prom-client';
+import type { SidecarStatus } from '../../runtime/sidecar-status.ts';
 import { AdminServer } from './admin-server.ts';
-import type { SidecarStatus } from './status.ts';
 
 const never = (error: unknown): never => assert.fail(String(error));
 const status: SidecarStatus = {
@@ -16,9 +16,18 @@ const status: SidecarStatus = {
 
 describe('AdminServer', () => {
   const reasons: string[] = [];
+  const notes: string[] = [];
   const registry = new Registry();
   new Counter({ name: 'things_total', help: 'Things.', registers: [registry] }).inc(3);
-  const admin = new AdminServer({ registry, status: () => status, notReady: () => reasons, onFault: never });
+  const sources = {
+    registry,
+    status: () => status,
+    notReady: () => reasons,
+    notes: () => notes,
+    probes: [],
+    onFault: never,
+  };
+  const admin = new AdminServer(sources);
   let port = 0;
   before(async () => {
     ({ port } = await admin.listen('127.0.0.1', 0));
@@ -50,6 +59,30 @@ describe('AdminServer', () => {
     reasons.length = 0;
   });
 
+  it('/readyz says what else is worth knowing', async () => {
+    notes.push('the application takes its time');
+    const { status: code, body } = await ask('GET', '/readyz');
+    assert.deepEqual([code, body], [200, 'ok\nthe application takes its time\n']);
+    notes.length = 0;
+  });
+
+  it('HEAD is GET without the body', async () => {
+    const { status: code, body, type } = await ask('HEAD', '/status');
+    assert.deepEqual([code, body, type], [200, '', 'application/json; charset=utf-8']);
+  });
+
+  it('a scrape that fails is 500, and told', async () => {
+    const told: unknown[] = [];
+    const broken = new Registry();
+    broken.metrics = () => Promise.reject(new Error('boom'));
+    const second = new AdminServer({ ...sources, registry: broken, onFault: (error) => told.push(error) });
+    const { port: own } = await second.listen('127.0.0.1', 0);
+    const answer = await fetch(`http://127.0.0.1:${own}/metrics`);
+    assert.deepEqual([answer.status, await answer.text()], [500, 'internal error; the log says more\n']);
+    assert.equal((told[0] as Error).message, 'boom');
+    await second.stop();
+  });
+
   it('/metrics is what Prometheus reads', async () => {
     const { status: code, type, body } = await ask('GET', '/metrics');
     assert.equal(code, 200);
@@ -67,6 +100,8 @@ describe('AdminServer', () => {
     for (const [method, path] of [
       ['GET', '/'],
       ['GET', '/status/x'],
+      ['GET', '/probes/app/liveness'],
+      ['GET', '//127.0.0.1/healthz'],
       ['POST', '/status'],
       ['PUT', '/readyz'],
       ['DELETE', '/metrics'],
@@ -81,7 +116,7 @@ describe('AdminServer', () => {
   });
 
   it('listen rejects where somebody listens already', async () => {
-    const second = new AdminServer({ registry, status: () => status, notReady: () => [], onFault: never });
+    const second = new AdminServer(sources);
     await assert.rejects(second.listen('127.0.0.1', port), { code: 'EADDRINUSE' });
   });
 });

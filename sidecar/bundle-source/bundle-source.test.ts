@@ -34,13 +34,12 @@ describe('BundleSource', () => {
     source = new BundleSource<AccessBundle>(
       { ...location, directory },
       {
-        decode: (bytes, { serial, hash }) =>
+        decode: (bytes, after) =>
           decodeBundle(bytes, {
             kind: 'Access',
             ...location,
             publicKey: createPublicKey(signer),
-            afterSerial: serial,
-            ...(hash === '' ? {} : { afterHash: hash }),
+            ...after,
           }),
         accept: ({ serial }) => {
           if (failAccept) throw new TypeError('cannot be built');
@@ -136,6 +135,20 @@ describe('BundleSource', () => {
     await putAndCheck(bundle(6));
     assert.deepEqual([source.state.serial, source.state.error?.code], [5, 'bundle_invalid']);
     assert.match(source.state.error?.message ?? '', /cannot be built/);
+  });
+
+  it('a bundle that did not fit is considered again when it may', async () => {
+    failAccept = true;
+    await putAndCheck(bundle(5));
+    failAccept = false;
+    await source.check();
+    assert.equal(source.state.serial, 0, 'the same file is not tried again by itself');
+    source.reconsider();
+    await source.check();
+    assert.deepEqual([source.state.serial, source.state.error, accepted], [5, null, [5]]);
+    source.reconsider();
+    await source.check();
+    assert.deepEqual(accepted, [5], 'what is in force is not taken twice');
   });
 
   describe('by itself, without being told to look', () => {

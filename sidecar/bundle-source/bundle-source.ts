@@ -5,6 +5,7 @@ import { bundleHash } from '../../policy/bundle/decode.ts';
 import { BUNDLE_FILE } from '../../policy/bundle/format.ts';
 import type { Bundle } from '../../policy/bundle/types.ts';
 import { PortcullisError } from '../../policy/errors.ts';
+import type { BundleState } from '../../runtime/sidecar-status.ts';
 
 /** Where one bundle comes from and whose it must be. */
 export interface BundleLocation {
@@ -12,26 +13,21 @@ export interface BundleLocation {
   readonly directory: string;
   readonly namespace: string;
   readonly name: string;
+  /** The first bundle must have at least this serial: what was in force when the pod was created is not undone by an old file. */
+  readonly minimumSerial?: number;
 }
 
-/** What is known of one kind of bundle: in use, and what is wrong with the newest file. */
-export interface BundleState {
-  readonly namespace: string;
-  readonly name: string;
-  /** 0: none yet. */
-  readonly serial: number;
-  /** SHA-256 of the file in use; empty: none yet. */
-  readonly hash: string;
-  /** Epoch milliseconds; 0: none yet. */
-  readonly loadedAt: number;
-  /** Why the newest file was not taken; null when what is in use is the newest. */
-  readonly error: { readonly code: string; readonly message: string } | null;
+/** Which bundle is in use: older ones, and others of the same serial, are refused. */
+export interface BundleInUse {
+  readonly afterSerial: number;
+  /** Absent: any hash. */
+  readonly afterHash?: string;
 }
 
 /** What to do with a file that changed. */
 export interface BundleSourceEvents<B extends Bundle> {
-  /** Checks and decodes; throws PortcullisError. `after` is what is in use: older is refused. */
-  decode(bytes: Buffer, after: { readonly serial: number; readonly hash: string }): B;
+  /** Checks and decodes; throws PortcullisError. */
+  decode(bytes: Buffer, after: BundleInUse): B;
   /** Puts the bundle in force. May throw: the bundle is then refused like a corrupt one. */
   accept(bundle: B): void | Promise<void>;
   refused(error: PortcullisError): void;
@@ -90,6 +86,17 @@ export class BundleSource<B extends Bundle> {
     return this.#reading;
   }
 
+  /** The bundle that the file holds now, in force or not. Rejects when it is not wholly valid. */
+  async peek(): Promise<B> {
+    return this.#decode(await this.#bytes());
+  }
+
+  /** Looks again, at a file that was refused too: what it did not fit may have changed. */
+  reconsider(): void {
+    this.#lastRefused = '';
+    void this.check();
+  }
+
   #openWatch(): void {
     try {
       const watcher = watch(this.#location.directory, () => {
@@ -113,7 +120,7 @@ export class BundleSource<B extends Bundle> {
   async #read(): Promise<void> {
     let bytes: Buffer;
     try {
-      bytes = await readFile(join(this.#location.directory, BUNDLE_FILE));
+      bytes = await this.#bytes();
     } catch (cause) {
       if (this.#state.serial === 0 && (cause as NodeJS.ErrnoException).code === 'ENOENT') {
         this.#state = { ...this.#state, error: null };
@@ -134,7 +141,7 @@ export class BundleSource<B extends Bundle> {
     }
     if (hash === this.#lastRefused) return;
     try {
-      const bundle = this.#events.decode(bytes, this.#state);
+      const bundle = this.#decode(bytes);
       await this.#events.accept(bundle);
       this.#lastRefused = '';
       this.#state = { ...this.#state, serial: bundle.serial, hash, loadedAt: this.#now(), error: null };
@@ -144,6 +151,29 @@ export class BundleSource<B extends Bundle> {
           ? cause
           : new PortcullisError('bundle_invalid', `bundle cannot be used: ${(cause as Error).message}`, { cause }),
         hash,
+      );
+    }
+  }
+
+  #bytes(): Promise<Buffer> {
+    return readFile(join(this.#location.directory, BUNDLE_FILE));
+  }
+
+  #decode(bytes: Buffer): B {
+    const { serial, hash } = this.#state;
+    if (serial > 0) return this.#events.decode(bytes, { afterSerial: serial, afterHash: hash });
+    const { minimumSerial = 0 } = this.#location;
+    try {
+      return this.#events.decode(bytes, { afterSerial: minimumSerial });
+    } catch (cause) {
+      if (!(cause instanceof PortcullisError) || cause.code !== 'bundle_older') throw cause;
+      const message = `an old bundle was put back: when this pod was created its serial was ${minimumSerial} already`;
+      throw new PortcullisError(
+        'bundle_older',
+        `${message}; the operator writes the present one again within minutes`,
+        {
+          cause,
+        },
       );
     }
   }

@@ -1,15 +1,14 @@
+import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { normalizePath } from '../../policy/evaluate/normalize-path.ts';
-import { splitTarget } from '../../policy/evaluate/split-target.ts';
-import { Exchange } from '../pipeline/exchange.ts';
+import type { HostPort } from '../../runtime/sidecar-arguments.ts';
 import type { FilterFault } from '../pipeline/run-pipeline.ts';
+import { buildExchange } from './build-exchange.ts';
 import type { CheckedHead } from './check-head.ts';
 import { ClientConnection } from './client-connection.ts';
 import type { RequestHandler } from './client-request.ts';
 import { type CoarseClock, startCoarseClock } from './coarse-clock.ts';
 import type { EngineContext, Pipeline } from './engine-context.ts';
-import { isRequestId } from './request-ids.ts';
 import type { Cause } from './rescue.ts';
 import { Transaction } from './transaction.ts';
 import type { Tunnel } from './tunnel.ts';
@@ -19,10 +18,12 @@ import { UpstreamPool } from './upstream-pool.ts';
 const SWEEP_MS = 500;
 const STOP_POLL_MS = 10;
 const BACKLOG = 4096;
+/** How long an application may take over the rest of a WebSocket frame while we drain. */
+const HALF_FRAME_MS = 5_000;
 
 /** What the engine needs from its owner. Times in milliseconds. */
 export interface EngineOptions {
-  readonly upstream: { readonly host: string; readonly port: number };
+  readonly upstream: HostPort;
   /** Makes a request id; see request-ids.ts. */
   readonly nextRequestId: () => string;
   readonly onFilterFault: FilterFault;
@@ -75,25 +76,24 @@ export class Engine implements RequestHandler {
     return this.#context.tunnels.size;
   }
 
-  /** Rejects with the system's error when the address cannot be had. */
-  listen(host: string, port: number): Promise<AddressInfo> {
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', reject);
-      this.#server.listen({ host, port, backlog: BACKLOG }, () => {
-        this.#server.off('error', reject);
-        this.#server.on('error', () => {}); // one connection that could not be accepted is no reason to stop
-        resolve(this.#server.address() as AddressInfo);
-      });
-    });
+  /** Rejects with the system's error when the address cannot be had; may then be tried again. */
+  async listen(host: string, port: number): Promise<AddressInfo> {
+    // Without a host Node takes 0.0.0.0 where the kernel has no IPv6.
+    this.#server.listen({ ...(host !== '::' && { host }), port, backlog: BACKLOG });
+    await once(this.#server, 'listening');
+    this.#server.on('error', () => {}); // one connection that could not be accepted is no reason to stop
+    return this.#server.address() as AddressInfo;
   }
 
-  /** Answers `Connection: close` from now on and sends WebSockets away one by one; new connections are still taken. */
-  startDraining(paceMs = 20): void {
+  /**
+   * Answers `Connection: close` from now on and sends WebSockets away one by one, evenly over `overMs`, because they all dial again at
+   * once; new connections are still taken.
+   */
+  startDraining(overMs: number): void {
     this.#context.draining = true;
-    let afterMs = 0;
-    for (const tunnel of this.#context.tunnels) {
-      setTimeout(() => tunnel.goAway(5_000), afterMs).unref();
-      afterMs += paceMs;
+    const tunnels = [...this.#context.tunnels];
+    for (const [index, tunnel] of tunnels.entries()) {
+      setTimeout(() => tunnel.goAway(HALF_FRAME_MS), ((index + 0.5) * overMs) / tunnels.length).unref();
     }
   }
 
@@ -106,6 +106,8 @@ export class Engine implements RequestHandler {
     const deadline = performance.now() + graceMs;
     while (this.#connections.size + this.tunnels > 0 && performance.now() < deadline) await delay(STOP_POLL_MS);
     for (const connection of this.#connections) connection.destroy();
+    for (const tunnel of this.#context.tunnels) tunnel.destroy();
+    while (this.tunnels > 0) await delay(STOP_POLL_MS); // until each has closed, and has been counted and logged
     this.#context.upstreams.close();
     clearInterval(this.#sweep);
     this.#clock.stop();
@@ -122,27 +124,11 @@ export class Engine implements RequestHandler {
       client.refuse('policy_not_loaded');
       return;
     }
-    const target = splitTarget(head.target);
-    const path = target === null ? null : normalizePath(target.path, pipeline.pathMatching);
-    if (target === null || path === null || typeof path !== 'string') {
-      client.refuse(target === null ? 'bad_target' : 'bad_path');
-      return;
-    }
-    const { clientAddress } = pipeline;
-    const trusted = head.requestId !== '' && clientAddress.trusts(client.peer) && isRequestId(head.requestId);
-    const exchange = new Exchange(
-      trusted ? head.requestId : this.nextRequestId(),
-      head.method,
-      path,
-      target.query,
-      head.host,
-      head.authority,
-      head.headers,
-      clientAddress.of(client.peer, head.forwardedFor),
-      head.websocketKey !== '',
-      Date.now(),
+    const exchange = buildExchange(head, client.peer, pipeline, this.nextRequestId, {
+      receivedAt: Date.now(),
       startedAt,
-    );
-    new Transaction(this.#context, pipeline, client, head, exchange).run();
+    });
+    if (typeof exchange === 'string') client.refuse(exchange);
+    else new Transaction(this.#context, pipeline, client, head, exchange).run();
   }
 }

@@ -57,6 +57,7 @@ function readByOurs(method: string, reads: readonly Buffer[]): Reading {
         reading.body = ''; // how much of it had been handed on depends on the reads
       },
       onUpstreamDrain: () => {},
+      onStalled: () => {},
     },
     method,
     '',

@@ -211,6 +211,11 @@ export class Transaction implements ResponseSink, ClientRequest {
     this.refuse(cause);
   }
 
+  onStalled(): void {
+    this.#upstream = null;
+    this.#client.destroy(); // as when it leaves: onGone finishes
+  }
+
   /** The application's headers without those that the policy decides alone. */
   #endToEnd(received: readonly string[]): string[] {
     const owned = this.#pipeline.ownedAnswerHeaders;

@@ -13,6 +13,8 @@ const HALF_CLOSED_MS = 10_000;
 export interface Tunnel {
   /** Ends the tunnel with 1001 as soon as no frame is half sent, at the latest after `graceMs`. */
   goAway(graceMs: number): void;
+  /** Cuts both sides. */
+  destroy(): void;
 }
 
 /** True when a 101 answer accepts exactly the handshake that was sent (RFC 6455 §4.1). */
@@ -96,5 +98,6 @@ export function openTunnel(
       if (tracker.atBoundary) leave();
       else setTimeout(destroyBoth, graceMs).unref();
     },
+    destroy: destroyBoth,
   };
 }

@@ -30,6 +30,7 @@ class Harness {
         onUpgrade: () => this.events.push('upgrade'),
         onFailure: (cause) => this.events.push(cause),
         onUpstreamDrain: () => {},
+        onStalled: () => this.events.push('stalled'),
       },
       method,
       `${method} / HTTP/1.1\r\n\r\n`,
@@ -139,6 +140,15 @@ describe('UpstreamConnection', () => {
       assert.ok(!harness.events.includes('idle'));
     });
   }
+
+  it('silence because nobody reads the answer is not the application’s', () => {
+    const harness = new Harness().request().connected();
+    harness.connection.finishRequest();
+    harness.feed(OK.replace('length: 2', 'length: 9'));
+    harness.connection.pause();
+    harness.wait(3_200);
+    assert.deepEqual(harness.events.slice(-2), ['closed', 'stalled']);
+  });
 
   it('bytes on an idle connection end it', () => {
     const harness = new Harness().request().connected();

@@ -15,6 +15,8 @@ export interface ResponseSink {
   /** A 101 answer: the socket is the sink's from here on, `rest` its first bytes. */
   onUpgrade(head: ResponseHead, socket: Socket, rest: Buffer): void;
   onFailure(cause: UpstreamFailure, error: Error | null): void;
+  /** The sink paused us and did not go on for the idle time: whoever reads the answer stands still. Nothing more comes. */
+  onStalled(): void;
   /** The upstream socket takes body bytes again. */
   onUpstreamDrain(): void;
 }
@@ -155,7 +157,7 @@ export class UpstreamConnection {
         if (waited > timeouts.requestMs) this.#fail('upstream_timeout', null);
         break;
       case 'body':
-        if (waited > timeouts.idleMs) this.#fail('upstream_timeout', null);
+        if (waited > timeouts.idleMs) this.#endSilence();
         break;
       case 'idle':
         if (waited > this.#idleLimitMs) this.destroy();
@@ -163,6 +165,16 @@ export class UpstreamConnection {
       case 'closed':
         break;
     }
+  }
+
+  #endSilence(): void {
+    if (!this.#paused) {
+      this.#fail('upstream_timeout', null);
+      return;
+    }
+    const sink = this.#sink;
+    this.destroy();
+    sink?.onStalled();
   }
 
   #fail(cause: UpstreamFailure, error: Error | null): void {

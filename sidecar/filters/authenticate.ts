@@ -1,5 +1,5 @@
 import type { AccessEvaluator, Identity } from '../../policy/evaluate/access-evaluator.ts';
-import type { SidecarMetrics } from '../metrics/sidecar-metrics.ts';
+import type { PolicyMetrics } from '../metrics/policy-metrics.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
 import { type Decision, type Denial, denial, type Filter } from '../pipeline/filter.ts';
 import type { TokenRefusal, TokenVerdict, TokenVerifier } from '../tokens/token-verifier.ts';
@@ -10,7 +10,7 @@ export interface AuthenticateOptions {
   readonly places: readonly CredentialPlace[];
   readonly verifier: TokenVerifier;
   readonly evaluator: AccessEvaluator;
-  readonly metrics: SidecarMetrics;
+  readonly metrics: PolicyMetrics;
   /** Charges the address's anonymous rates for a failed attempt; a denial of it answers instead of the 401. */
   readonly spendAnonymous: (exchange: Exchange) => Decision | Promise<Decision>;
   readonly shadow: boolean;

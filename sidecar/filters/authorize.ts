@@ -1,5 +1,5 @@
 import type { AccessEvaluator } from '../../policy/evaluate/access-evaluator.ts';
-import type { SidecarMetrics } from '../metrics/sidecar-metrics.ts';
+import type { PolicyMetrics } from '../metrics/policy-metrics.ts';
 import { denial, type Filter } from '../pipeline/filter.ts';
 
 /** RFC 6750 §3: without credentials the challenge carries no error code. */
@@ -9,7 +9,7 @@ const FORBIDDEN = denial('forbidden', 'authorize', 'no entry of allow holds');
 const CONDITION_ERROR = denial('condition_error', 'authorize', 'a condition failed to evaluate');
 
 /** Decides by the access policy; what no rule allows is refused. */
-export function authorize(evaluator: AccessEvaluator, metrics: SidecarMetrics, shadow: boolean): Filter {
+export function authorize(evaluator: AccessEvaluator, metrics: PolicyMetrics, shadow: boolean): Filter {
   return {
     name: 'authorize',
     shadow,

@@ -2,7 +2,7 @@ import type { AddressLimit, CompiledLimit, LimitMatcher, TierCounter } from '../
 import { rateLimitHeaders, strictestOf } from '../../policy/evaluate/limiter/rate-limit-headers.ts';
 import { subjectKey } from '../../policy/evaluate/subject-key.ts';
 import type { TierOf } from '../../policy/evaluate/tiers.ts';
-import type { SidecarMetrics } from '../metrics/sidecar-metrics.ts';
+import type { PolicyMetrics } from '../metrics/policy-metrics.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
 import { type Decision, type Denial, denial, type Filter } from '../pipeline/filter.ts';
 import type { Admission, Demand, LimiterStore } from '../stores/limiter-store.ts';
@@ -15,7 +15,7 @@ export interface LimitOptions {
   readonly matcher: LimitMatcher;
   readonly tierOf: TierOf;
   readonly store: LimiterStore;
-  readonly metrics: SidecarMetrics;
+  readonly metrics: PolicyMetrics;
   readonly shadow: boolean;
 }
 

@@ -1,5 +1,5 @@
 import type { LogSink } from '../../runtime/log.ts';
-import type { SidecarMetrics } from '../metrics/sidecar-metrics.ts';
+import type { PolicyMetrics } from '../metrics/policy-metrics.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
 import type { Filter } from '../pipeline/filter.ts';
 
@@ -7,7 +7,7 @@ import type { Filter } from '../pipeline/filter.ts';
 const NO_RULE = 'none';
 
 /** Counts every exchange and writes its line: one JSON object, without query, headers or anything secret. */
-export function requestLog(sink: LogSink, metrics: SidecarMetrics, ruleNames: readonly string[]): Filter {
+export function requestLog(sink: LogSink, metrics: PolicyMetrics, ruleNames: readonly string[]): Filter {
   const byIndex = ruleNames.map((name) => metrics.statusesOf(name));
   const unmatched = metrics.statusesOf(NO_RULE);
   return {

@@ -2,6 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Denial } from '../pipeline/filter.ts';
 import type { TokenRefusal } from '../tokens/token-verifier.ts';
 import { HotHistogram } from './hot-histogram.ts';
+import type { PolicyMetrics } from './policy-metrics.ts';
 
 /** State that is read when somebody scrapes. */
 export interface GaugeSources {
@@ -15,7 +16,7 @@ export interface GaugeSources {
 const STATUSES = 600;
 
 /** The sidecar's metrics under the names of docs/metrics.md. No label takes a value that a client chooses. */
-export class SidecarMetrics {
+export class SidecarMetrics implements PolicyMetrics {
   readonly registry = new Registry();
   readonly requestDuration: HotHistogram;
   readonly authDuration: HotHistogram;
@@ -156,7 +157,6 @@ export class SidecarMetrics {
     });
   }
 
-  /** The counters of one rule by status: looked up once per bundle, incremented without any lookup. */
   statusesOf(rule: string): Float64Array {
     let statuses = this.#byRule.get(rule);
     if (statuses === undefined) {

@@ -1,4 +1,5 @@
 import type { AccessBundle, ClientIpConfig, LimitsBundle } from '../../policy/bundle/types.ts';
+import { PortcullisError } from '../../policy/errors.ts';
 import { compileAccess } from '../../policy/evaluate/access-evaluator.ts';
 import { compileLimitMatcher } from '../../policy/evaluate/limit-matcher.ts';
 import { compileTiers } from '../../policy/evaluate/tiers.ts';
@@ -15,7 +16,7 @@ import { LIMIT_HEADERS, limitLayers } from '../filters/limits.ts';
 import { requestLog } from '../filters/request-log.ts';
 import { route } from '../filters/route.ts';
 import { securityHeaders } from '../filters/security-headers.ts';
-import type { SidecarMetrics } from '../metrics/sidecar-metrics.ts';
+import type { PolicyMetrics } from '../metrics/policy-metrics.ts';
 import type { LimiterStore } from '../stores/limiter-store.ts';
 import type { TokenVerifier } from '../tokens/token-verifier.ts';
 import type { Filter } from './filter.ts';
@@ -27,8 +28,14 @@ export interface PipelineParts {
   /** Null where no RateLimitPolicy applies. */
   readonly limits: { readonly bundle: LimitsBundle; readonly store: LimiterStore } | null;
   readonly verifier: TokenVerifier;
-  readonly metrics: SidecarMetrics;
+  readonly metrics: PolicyMetrics;
   readonly sink: LogSink;
+}
+
+/** Compiles a limits bundle for nothing. Throws what `buildPipeline` would, whatever access policy comes beside it. */
+export function checkLimits(bundle: LimitsBundle): void {
+  compileLimitMatcher(bundle);
+  compileTiers(bundle.tiers);
 }
 
 /**
@@ -76,7 +83,7 @@ export function buildPipeline({ access, limits, verifier, metrics, sink }: Pipel
   }
   if (limits !== null && limits.bundle.mode === 'Enforce') for (const name of LIMIT_HEADERS) owned.add(name);
 
-  const clientAddress = compileClientAddress(clientIpOf(access.clientIp, limits?.bundle.clientIp));
+  const clientAddress = compileClientAddress(clientIpOf(access, limits?.bundle));
   return {
     filters: filters.filter((filter) => filter !== null && filter !== undefined),
     pathMatching: access.pathMatching,
@@ -87,7 +94,14 @@ export function buildPipeline({ access, limits, verifier, metrics, sink }: Pipel
   };
 }
 
-/** Both policies may say how the client's address is found; the one that says something holds for both. */
-function clientIpOf(access: ClientIpConfig, limits: ClientIpConfig | undefined): ClientIpConfig {
-  return access.trustedHops === 0 && limits !== undefined ? limits : access;
+/** Both policies may say how the client's address is found; the one that says something holds for both, and two must not differ. */
+function clientIpOf(access: AccessBundle, limits: LimitsBundle | undefined): ClientIpConfig {
+  if (limits === undefined || limits.clientIp.trustedHops === 0) return access.clientIp;
+  if (access.clientIp.trustedHops === 0) return limits.clientIp;
+  if (JSON.stringify(access.clientIp) === JSON.stringify(limits.clientIp)) return access.clientIp;
+  const [ours, theirs] = [access, limits].map(({ namespace, name }) => `${namespace}/${name}`);
+  throw new PortcullisError(
+    'bundle_invalid',
+    `AccessPolicy ${ours} and RateLimitPolicy ${theirs} differ in spec.clientIP: write the same in both, or leave it out of one`,
+  );
 }

@@ -16,7 +16,7 @@ import { type RunningSidecar, startSidecar } from '../../sidecar/start-sidecar.t
 import { type MemoryLog, memoryLog } from '../support/memory-log.ts';
 import { send } from '../support/raw-http.ts';
 import { type RecordingUpstream, recordingUpstream } from '../support/recording-upstream.ts';
-import { openToAll, startSidecarUnderTest } from '../support/sidecar-under-test.ts';
+import { openToAll, portOf, startSidecarUnderTest } from '../support/sidecar-under-test.ts';
 
 const signer = testPrivateKey(1);
 const GET = 'GET /x HTTP/1.1\r\nHost: api.example\r\n\r\n';
@@ -76,9 +76,8 @@ describe('bundles', { timeout: 30_000 }, () => {
     upstream = await recordingUpstream();
     log = memoryLog();
     sidecar = await startSidecar({
-      listen: { host: '127.0.0.1', port: 0 },
+      listeners: [{ listen: { host: '127.0.0.1', port: 0 }, upstream: { host: '127.0.0.1', port: upstream.port } }],
       admin: { host: '127.0.0.1', port: 0 },
-      upstream: { host: '127.0.0.1', port: upstream.port },
       bundles: {
         publicKey: createPublicKey(signer),
         access: { directory: join(directory, 'access'), namespace: 'trading', name: 'orders' },
@@ -113,11 +112,14 @@ describe('bundles', { timeout: 30_000 }, () => {
   };
 
   it('none yet: 503 with the code, unready with the reason, alive', async () => {
-    const answer = await send(sidecar.traffic.port, GET);
+    const answer = await send(portOf(sidecar), GET);
     assert.deepEqual([answer.status, JSON.parse(answer.body).code], [503, 'policy_not_loaded']);
     const ready = await admin('/readyz');
     assert.equal(ready.status, 503);
-    assert.match(ready.body, /^PolicyNotFound: no access bundle for trading\/orders yet$/m);
+    assert.match(
+      ready.body,
+      /^PolicyNotFound: AccessPolicy trading\/orders has no bundle yet; apply it, or see kubectl describe accesspolicy orders -n trading$/m,
+    );
     assert.equal((await admin('/healthz')).status, 200);
     assert.equal(upstream.requests.length, 0);
     assert.doesNotMatch((await admin('/metrics')).body, /malformed_requests_total\{/, 'the request was not malformed');
@@ -125,14 +127,14 @@ describe('bundles', { timeout: 30_000 }, () => {
 
   it('only a bad one so far: still 503 and unready, with its reason', async () => {
     await put(encodeBundle(access(5), testPrivateKey(2)));
-    assert.equal((await send(sidecar.traffic.port, GET)).status, 503);
+    assert.equal((await send(portOf(sidecar), GET)).status, 503);
     assert.match((await admin('/readyz')).body, /^bundle_unsigned: /);
   });
 
   it('the first good one: ready', async () => {
     await put(good(10));
     assert.deepEqual(await admin('/readyz'), { status: 200, body: 'ok\n' });
-    assert.equal((await send(sidecar.traffic.port, GET)).headers['x-serial'], '10');
+    assert.equal((await send(portOf(sidecar), GET)).headers['x-serial'], '10');
   });
 
   for (const [name, code, bytes] of bad) {
@@ -141,7 +143,7 @@ describe('bundles', { timeout: 30_000 }, () => {
       const logged = log.entries('bundle refused, the last good one stays').length;
       await put(bytes());
       await sidecar.checkBundles();
-      const answer = await send(sidecar.traffic.port, GET);
+      const answer = await send(portOf(sidecar), GET);
       assert.deepEqual([answer.status, answer.headers['x-serial']], [200, '10']);
       assert.equal((await admin('/readyz')).status, 200, 'what is in force is enforced');
       const { bundles } = JSON.parse((await admin('/status')).body);
@@ -163,7 +165,7 @@ describe('bundles', { timeout: 30_000 }, () => {
     await put(good(12));
     const { access: state } = sidecar.status().bundles;
     assert.deepEqual([state?.serial, state?.error], [12, null]);
-    assert.equal((await send(sidecar.traffic.port, GET)).headers['x-serial'], '12');
+    assert.equal((await send(portOf(sidecar), GET)).headers['x-serial'], '12');
   });
 });
 
@@ -177,6 +179,84 @@ describe('two bundles', { timeout: 30_000 }, () => {
         assert.deepEqual([bundles.access?.serial, bundles.access?.error?.code], [1, 'bundle_invalid']);
         assert.deepEqual([bundles.limits?.serial, bundles.limits?.error], [serial, null]);
       }
+      assert.equal((await send(sut.port, GET)).status, 200);
+    } finally {
+      await sut.stop();
+    }
+  });
+});
+
+describe('two policies, each compiled by itself', { timeout: 30_000 }, () => {
+  const limit = {
+    name: 'all',
+    match: { hosts: [], paths: [], methods: [] },
+    key: ['ip'],
+    algorithm: 'FixedWindow',
+    rates: { anonymous: { limit: 9, windowMs: 60_000 }, authenticated: { limit: 9, windowMs: 60_000 } },
+    burst: 0,
+    onStoreFailure: 'Deny',
+  } as const;
+  const nobodyListens = { redisUrl: 'redis://127.0.0.1:1' };
+
+  it('limits count where the RateLimitPolicy says, else where the AccessPolicy says', async () => {
+    const sut = await startSidecarUnderTest({ access: { store: nobodyListens }, limits: { limits: [limit] } });
+    try {
+      assert.equal(JSON.parse((await send(sut.port, GET)).body).code, 'store_unavailable');
+      await sut.publish({ access: { store: null } });
+      assert.equal((await send(sut.port, GET)).status, 200, 'in memory');
+      await sut.publish({ limits: { limits: [limit], store: nobodyListens } });
+      assert.equal(JSON.parse((await send(sut.port, GET)).body).code, 'store_unavailable');
+    } finally {
+      await sut.stop();
+    }
+  });
+
+  it('one clientIP holds for both; two that differ are refused by name, until they agree', async () => {
+    const [one, two] = [1, 2].map((trustedHops) => ({ clientIp: { trustedHops, trustedProxies: [] } }));
+    const clientOf = async (sut: { port: number; log(): readonly string[] }): Promise<string> => {
+      await send(sut.port, 'GET /x HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1, 192.0.2.2\r\n\r\n');
+      return JSON.parse(sut.log().findLast((line) => line.includes('"msg":"request"')) ?? '{}').client;
+    };
+    const sut = await startSidecarUnderTest({ access: {}, limits: one! });
+    const assertTaken = (serial: number): void => {
+      const { access: taken, limits } = sut.sidecar.status().bundles;
+      assert.deepEqual([taken?.serial, taken?.error, limits?.serial, limits?.error], [serial, null, serial, null]);
+    };
+    try {
+      assert.equal(await clientOf(sut), '192.0.2.2', 'the RateLimitPolicy alone says it');
+      await sut.publish({ access: two! });
+      const refused = sut.sidecar.status().bundles;
+      assert.deepEqual([refused.access?.serial, refused.access?.error?.code], [1, 'bundle_invalid']);
+      assert.match(
+        refused.access?.error?.message ?? '',
+        /^AccessPolicy test\/access and RateLimitPolicy test\/limits differ in spec\.clientIP: write the same/,
+      );
+      await sut.publish({ access: two!, limits: two! });
+      assertTaken(3);
+      assert.equal(await clientOf(sut), '192.0.2.1');
+
+      await sut.publish({ access: one!, limits: one! });
+      assertTaken(4);
+      assert.equal(await clientOf(sut), '192.0.2.2', 'each fits only the new one of the other');
+
+      await sut.publish({ access: two! });
+      await sut.publish({ limits: {} });
+      const { access: later, limits } = sut.sidecar.status().bundles;
+      assert.deepEqual([later?.serial, later?.error, limits?.serial, limits?.error], [5, null, 6, null]);
+      assert.equal(await clientOf(sut), '192.0.2.1', 'what was refused fits now');
+    } finally {
+      await sut.stop();
+    }
+  });
+
+  it('a limits bundle that is wrong is wrong by itself, whether or not there is an access policy yet', async () => {
+    const sut = await startSidecarUnderTest({ access: {}, limits: { tiers: [{ name: 'x', when: 'claims.tier ==' }] } });
+    try {
+      const { access: taken, limits } = sut.sidecar.status().bundles;
+      assert.deepEqual([taken?.serial, taken?.error], [1, null]);
+      assert.deepEqual([limits?.serial, limits?.error?.code], [0, 'bundle_invalid']);
+      assert.equal((await send(sut.port, GET)).status, 503);
+      await sut.publish({ limits: {} });
       assert.equal((await send(sut.port, GET)).status, 200);
     } finally {
       await sut.stop();

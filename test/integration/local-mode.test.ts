@@ -86,7 +86,7 @@ describe('local mode', () => {
   };
   const statusOf = async (path: string, bearer?: string) => {
     const headers = bearer === undefined ? {} : { authorization: `Bearer ${bearer}` };
-    const answer = await fetch(`http://127.0.0.1:${local.sidecar.traffic.port}${path}`, { headers });
+    const answer = await fetch(`http://127.0.0.1:${local.sidecar.traffic[0]?.port}${path}`, { headers });
     await answer.arrayBuffer();
     return answer.status;
   };

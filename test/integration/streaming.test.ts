@@ -114,6 +114,24 @@ describe('streaming', { timeout: 60_000 }, () => {
     });
   }
 
+  it('a client that stops reading is cut like one that leaves: the application is not to blame', async () => {
+    await using upstream = await serve(
+      createServer((_request, response) => {
+        pump(
+          (data) => response.write(data),
+          (resume) => response.once('drain', resume),
+          () => response.end(),
+        );
+      }),
+    );
+    await using sut = await startEngine(upstream, { timeouts: { idleMs: 300 } });
+    const client = connect(sut.port, '127.0.0.1', () => client.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n'));
+    client.on('error', () => {});
+    client.pause();
+    await sut.finishedCount(1);
+    assert.deepEqual([sut.finished[0]?.status, sut.finished[0]?.refusal], [200, '']);
+  });
+
   it('a body of one-byte chunks reaches the application whole and not as one-byte writes', async () => {
     const wire = Buffer.from(`${'1\r\nx\r\n'.repeat(100_000)}0\r\n\r\n`);
     await withServer(

@@ -249,6 +249,20 @@ describe('WebSocket', { timeout: 60_000 }, () => {
     });
   }
 
+  it('stop cuts what has not left when its time is up, and it is counted', async () => {
+    await using raw = await tcpServer((socket) => {
+      const half = Buffer.from([0x82, 0x05, 0x61]);
+      const head = Buffer.from(switching(`sec-websocket-accept: ${ACCEPT}`), 'latin1');
+      socket.once('data', () => socket.write(Buffer.concat([head, half])));
+    });
+    await using engine = await startEngine(raw);
+    const client = connect(engine.port, '127.0.0.1', () => client.write(HANDSHAKE));
+    client.on('error', () => {});
+    await new Promise<void>((resolve) => client.once('data', () => resolve()));
+    await engine.engine.stop(50);
+    assert.deepEqual([engine.engine.tunnels, engine.finished[0]?.status], [0, 101]);
+  });
+
   it('draining closes idle WebSockets with 1001', async () => {
     await using engine = await startEngine(application);
     const codes: Promise<number>[] = [];
@@ -257,7 +271,7 @@ describe('WebSocket', { timeout: 60_000 }, () => {
       codes.push(new Promise((resolve) => socket.once('close', resolve)));
       await new Promise<void>((resolve) => socket.once('open', () => resolve()));
     }
-    engine.engine.startDraining(5);
+    engine.engine.startDraining(25);
     assert.deepEqual(await Promise.all(codes), Array(5).fill(1001));
   });
 });

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { createPublicKey } from 'node:crypto';
 import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -21,7 +22,7 @@ export interface SidecarUnderTest {
   token(claims?: Readonly<Record<string, unknown>>): string;
   /** Log lines written so far. */
   log(): readonly string[];
-  /** Signs and writes a further bundle, its serial one higher, and waits until the sidecar has looked at it. */
+  /** Signs and writes the bundles that are given, their serial one higher, and waits until the sidecar has looked at them. */
   publish(change: PolicyUnderTest): Promise<void>;
   stop(): Promise<void>;
 }
@@ -34,7 +35,8 @@ export interface PolicyUnderTest {
 }
 
 const NAMESPACE = 'test';
-const signer = testPrivateKey(7);
+/** Signs the bundles of tests. */
+export const signer = testPrivateKey(7);
 const issuer = makeTestKey('ES256', 'test-key');
 
 /** A rule for any host and method. */
@@ -50,7 +52,8 @@ export function rule(
 /** Lets everyone do everything. */
 export const openToAll: AccessRule = rule('open', ['/**'], [{ anonymous: true }]);
 
-const baseAccess: AccessBundle = {
+/** The access bundle that tests begin with. */
+export const baseAccess: AccessBundle = {
   kind: 'Access',
   namespace: NAMESPACE,
   name: 'access',
@@ -68,7 +71,8 @@ const baseAccess: AccessBundle = {
   forward: { identityHeaders: true },
 };
 
-const baseLimits: LimitsBundle = {
+/** The limits bundle that tests begin with. */
+export const baseLimits: LimitsBundle = {
   kind: 'Limits',
   namespace: NAMESPACE,
   name: 'limits',
@@ -89,7 +93,7 @@ export async function startSidecarUnderTest(policy: PolicyUnderTest = {}): Promi
   let serial = 0;
   const write = async (change: PolicyUnderTest): Promise<void> => {
     serial++;
-    await writeBundle(directory, { ...baseAccess, ...change.access, serial });
+    if (change.access || serial === 1) await writeBundle(directory, { ...baseAccess, ...change.access, serial });
     if (change.limits) await writeBundle(directory, { ...baseLimits, ...change.limits, serial });
   };
   await write(policy);
@@ -99,9 +103,8 @@ export async function startSidecarUnderTest(policy: PolicyUnderTest = {}): Promi
     name: kind.toLowerCase(),
   });
   const sidecar = await startSidecar({
-    listen: { host: '127.0.0.1', port: 0 },
+    listeners: [{ listen: { host: '127.0.0.1', port: 0 }, upstream: { host: '127.0.0.1', port: upstream.port } }],
     admin: { host: '127.0.0.1', port: 0 },
-    upstream: { host: '127.0.0.1', port: upstream.port },
     bundles: {
       publicKey: createPublicKey(signer),
       access: location('Access'),
@@ -113,11 +116,11 @@ export async function startSidecarUnderTest(policy: PolicyUnderTest = {}): Promi
   const { access } = sidecar.status().bundles;
   if (access?.error) throw new Error(`the test's policy was refused: ${access.error.message}`);
   return {
-    port: sidecar.traffic.port,
+    port: portOf(sidecar),
     adminPort: sidecar.admin.port,
     upstream,
     sidecar,
-    token: (claims = {}) => mintToken(issuer, validClaims(Date.now(), claims)),
+    token: validToken,
     log: () => sink.lines,
     publish: async (change) => {
       await write(change);
@@ -129,6 +132,16 @@ export async function startSidecarUnderTest(policy: PolicyUnderTest = {}): Promi
       await rm(directory, { recursive: true });
     },
   };
+}
+
+/** A token that `baseAccess` accepts, with further claims. */
+export function validToken(claims: Readonly<Record<string, unknown>> = {}): string {
+  return mintToken(issuer, validClaims(Date.now(), claims));
+}
+
+/** The first port of a sidecar. */
+export function portOf({ traffic }: RunningSidecar): number {
+  return traffic[0]?.port ?? assert.fail('the sidecar does not listen');
 }
 
 async function writeBundle(directory: string, bundle: Bundle): Promise<void> {
