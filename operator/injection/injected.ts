@@ -1,4 +1,7 @@
+import { createHash } from 'node:crypto';
+import { SIDECAR_CONTAINER } from '../../policy/api/names.ts';
 import type { Capture } from '../config.ts';
+import type { Pod } from '../kube/objects.ts';
 
 /** What was injected into a pod, as its annotation `portcullis.dev/injected` says in JSON. Its writer may be anybody who can create pods. */
 export interface Injected {
@@ -14,4 +17,14 @@ export interface Injected {
   readonly image: string;
   /** Reasons for which the pod refuses all traffic. */
   readonly refuse: readonly string[];
+}
+
+/** Whether a pod has a container with the sidecar's name, whoever put it there. */
+export function hasSidecar({ spec }: Pod): boolean {
+  return spec?.initContainers?.some(({ name }) => name === SIDECAR_CONTAINER) ?? false;
+}
+
+/** How `Injected.bundleKey` names a key, given as SPKI DER in base64. */
+export function bundleKeyFingerprint(bundleKey: string): string {
+  return createHash('sha256').update(Buffer.from(bundleKey, 'base64')).digest('hex').slice(0, 16);
 }

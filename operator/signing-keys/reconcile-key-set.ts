@@ -1,7 +1,7 @@
 import type { JwtAlgorithm } from '../../policy/bundle/types.ts';
 import { PortcullisError } from '../../policy/errors.ts';
 import { applyStep, newKeyOf } from '../../policy/keys/apply-step.ts';
-import type { KeyMaterial } from '../../policy/keys/keyring.ts';
+import type { KeyMaterial, Keyring } from '../../policy/keys/keyring.ts';
 import type { KeySetOutputs } from '../../policy/keys/outputs.ts';
 import { plan } from '../../policy/keys/plan.ts';
 import type { KeySetSpec } from '../../policy/keys/spec.ts';
@@ -24,6 +24,8 @@ export interface ReconcileInput {
 export interface ReconcileResult {
   /** The outputs now in the store; null: there are none. */
   readonly outputs: KeySetOutputs | null;
+  /** The keyring now in the store, with its private keys; null: there is none. */
+  readonly keyring: Keyring | null;
   /** What happened, in order; holds no key material. */
   readonly events: readonly KeySetEvent[];
   /** Why the key set stands still until a person acts or the clock catches up; null: it does not. */
@@ -50,14 +52,24 @@ export async function reconcileKeySet(input: ReconcileInput): Promise<ReconcileR
   for (let effects = 0; effects < MAX_EFFECTS; effects++) {
     const outputs = await store.readOutputs();
     const stored = await store.readKeyring();
-    const context = { initialised: await store.wasInitialised(), acknowledgements: acknowledgements() };
+    const keyring = stored?.keyring ?? null;
+    const initialised = keyring !== null || (await store.wasInitialised());
+    const context = { initialised, acknowledgements: acknowledgements() };
     const at = now();
-    const step = plan(spec, outputs, stored?.keyring ?? null, at, context);
+    const step = plan(spec, outputs, keyring, at, context);
     switch (step.kind) {
       case 'Halt':
-        return { outputs, events, halt: step, waitingFor: [], laggards: [], nextAt: step.until };
+        return { outputs, keyring, events, halt: step, waitingFor: [], laggards: [], nextAt: step.until };
       case 'Wait':
-        return { outputs, events, halt: null, waitingFor: step.reasons, laggards: step.laggards, nextAt: step.until };
+        return {
+          outputs,
+          keyring,
+          events,
+          halt: null,
+          waitingFor: step.reasons,
+          laggards: step.laggards,
+          nextAt: step.until,
+        };
       case 'WriteOutputs':
         await store.writeOutputs(step.outputs);
         events.push(eventOf(step, null));
@@ -65,7 +77,7 @@ export async function reconcileKeySet(input: ReconcileInput): Promise<ReconcileR
       default: {
         const wanted = newKeyOf(step);
         const made = wanted === null ? null : await generateKey(wanted.algorithm);
-        const next = applyStep(spec, stored?.keyring ?? null, step, made, at);
+        const next = applyStep(spec, keyring, step, made, at);
         if (await written(() => store.writeKeyring(next, stored?.version ?? null))) events.push(eventOf(step, made));
       }
     }

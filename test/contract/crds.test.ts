@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { kinds } from '../../policy/api/kinds.ts';
 import type { ApiServer } from '../cluster/api-server.ts';
 import { apiServerFor, kubectlFor } from '../cluster/require-api-server.ts';
@@ -15,6 +14,7 @@ import {
   withMember,
 } from '../fixtures/resources/documents.ts';
 import { fullSizeResources } from '../fixtures/resources/full-size.ts';
+import { installCrds } from './install-crds.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -30,7 +30,7 @@ const messageOf = (body: unknown): string => String((body as { message?: unknown
 test('kube-apiserver and the three CRDs', async (t) => {
   const server = await apiServerFor(t);
   if (!server) return;
-  await t.test('accepts the CRDs, which become Established', () => establish(server));
+  await t.test('accepts the CRDs, which become Established', () => installCrds(server));
   await t.test('accepts good resources by POST', (t) => acceptsByPost(t, server));
   await t.test('accepts good resources and the examples by kubectl', (t) => acceptsByKubectl(t, server));
   await t.test('fills in defaults and takes null as left out', () => fillsInDefaults(server));
@@ -41,29 +41,6 @@ test('kube-apiserver and the three CRDs', async (t) => {
   await t.test('shows the columns, short names and the category', (t) => showsColumns(t, server));
   await t.test('has a description, with the default, on every field', (t) => explainsFields(t, server));
 });
-
-async function establish(server: ApiServer): Promise<void> {
-  const path = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
-  for (const manifest of documentsIn(join(ROOT, 'crds'))) {
-    const created = await server.request('POST', `${path}?fieldValidation=Strict`, manifest);
-    assert.equal(created.status, 201, messageOf(created.body));
-    await until(async () => {
-      const { body } = await server.request('GET', `${path}/${manifest.metadata.name}`);
-      const conditions = (body as { status?: { conditions?: { type: string; status: string }[] } }).status?.conditions;
-      return conditions?.some(({ type, status }) => type === 'Established' && status === 'True') ?? false;
-    });
-  }
-  // Established is said a moment before every path is served.
-  for (const { plural } of kinds) {
-    await until(async () => (await server.request('GET', `/apis/portcullis.dev/v1alpha1/${plural}`)).status === 200);
-  }
-}
-
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  for (const deadline = performance.now() + 15_000; !(await holds()); await sleep(50)) {
-    assert.ok(performance.now() < deadline, 'waited for 15 s');
-  }
-}
 
 async function acceptsByPost(t: TestContext, server: ApiServer): Promise<void> {
   for (const document of [...goodResources(), ...fullSizeResources]) {
@@ -155,12 +132,12 @@ async function showsColumns(t: TestContext, server: ApiServer): Promise<void> {
     { type: 'Ready', status: 'True', ...since },
     { type: 'Enforced', status: 'False', ...since },
   ];
-  await patch('signingkeysets', { conditions, activeKey: 'kid-1', nextRotation: '2020-01-01T00:00:00Z' });
+  await patch('signingkeysets', { conditions, activeKey: 'kid-1', nextRotation: '2120-01-01T00:00:00Z' });
   await patch('accesspolicies', { conditions, pods: { matched: 3, current: 2, stale: 1 } });
 
   assert.match(
     (await kubectl(['get', 'sks', 'whole'])).stdout,
-    /^NAME +READY +ACTIVE KEY +NEXT ROTATION +AGE\nwhole +True +kid-1 +\S+ +\S+\n$/,
+    /^NAME +READY +ACTIVE KEY +NEXT ROTATION +AGE\nwhole +True +kid-1 +2120-01-01T00:00:00Z +\S+\n$/,
   );
   assert.match(
     (await kubectl(['get', 'pap', 'whole'])).stdout,

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { beforeEach, describe, it } from 'node:test';
+import { API_VERSION } from '../../policy/api/resource.ts';
+import { ObjectStore } from '../kube/object-store.ts';
+import type { KubeObject, Secret } from '../kube/objects.ts';
+import type { CustomResource } from '../resources.ts';
+import { keySetsUsedBy, watchPolicies } from './policy-index.ts';
+
+function store<T extends KubeObject>(): ObjectStore<T> {
+  return new ObjectStore<T>((error) => {
+    throw error;
+  });
+}
+
+const jwt = (name: string, namespace?: string) => ({
+  name,
+  keySetRef: { name, ...(namespace !== undefined && { namespace }) },
+});
+const policy = (name: string, spec: object): CustomResource => ({
+  apiVersion: API_VERSION,
+  kind: 'AccessPolicy',
+  metadata: { namespace: 'trading', name },
+  spec,
+});
+const ownStore = policy('own-store', { store: { redis: { secretRef: { name: 'redis' } } } });
+const local = policy('local', { authentication: { jwt: [jwt('keys')] } });
+const shared = policy('shared', { authentication: { jwt: [jwt('keys', 'auth'), jwt('keys')] } });
+const broken = policy('broken', { rules: 'all' });
+
+describe('watching policies', () => {
+  const make = () => ({
+    policies: store<CustomResource>(),
+    bundles: store<Secret>(),
+    sources: {
+      keySets: store<CustomResource>(),
+      ownSecrets: store<Secret>(),
+      referableSecrets: store<Secret>(),
+      namespaces: store<KubeObject>(),
+      namespace: 'portcullis',
+      defaults: { storeSecret: 'store', clientIp: { trustedHops: 0, trustedProxies: [] } },
+    },
+  });
+  let caches: ReturnType<typeof make>;
+  let enqueued: string[];
+  let stop: () => void;
+  beforeEach(() => {
+    caches = make();
+    enqueued = [];
+    caches.policies.replaceAll([ownStore, local, shared, broken]);
+    stop = watchPolicies('Access', caches, (key) => enqueued.push(key.replace('trading/', '')));
+  });
+  const put = (cache: ObjectStore<KubeObject>, name: string, namespace?: string) =>
+    cache.set({ metadata: { name, ...(namespace !== undefined && { namespace }) } });
+
+  it('enqueues all that are there', () => {
+    assert.deepEqual(enqueued, ['own-store', 'local', 'shared', 'broken']);
+  });
+
+  const rows: readonly [what: string, change: () => void, expected: readonly string[]][] = [
+    ['a policy', () => caches.policies.set({ ...local }), ['local']],
+    ['a deleted policy', () => caches.policies.delete(local.metadata), ['local']],
+    ['its bundle', () => put(caches.bundles, 'portcullis-access-local', 'trading'), ['local']],
+    ["another kind's bundle", () => put(caches.bundles, 'portcullis-limits-local', 'trading'), []],
+    ['a key set', () => put(caches.sources.keySets, 'keys', 'trading'), ['local', 'shared']],
+    ["another namespace's key set", () => put(caches.sources.keySets, 'keys', 'auth'), ['shared']],
+    ['a key set of no use', () => put(caches.sources.keySets, 'keys', 'other'), []],
+    ['the keys', () => put(caches.sources.ownSecrets, 'auth.keys-outputs', 'portcullis'), ['shared']],
+    ['the keyring', () => put(caches.sources.ownSecrets, 'auth.keys-keyring', 'portcullis'), []],
+    [
+      "the operator's store",
+      () => put(caches.sources.ownSecrets, 'store', 'portcullis'),
+      ['local', 'shared', 'broken'],
+    ],
+    ['a Secret it names', () => put(caches.sources.referableSecrets, 'redis', 'trading'), ['own-store']],
+    ["another namespace's Secret", () => put(caches.sources.referableSecrets, 'redis', 'other'), []],
+    ['the namespace', () => put(caches.sources.namespaces, 'trading'), ['shared']],
+  ];
+  for (const [what, change, expected] of rows) {
+    it(`enqueues when there is a change of ${what}`, () => {
+      enqueued = [];
+      change();
+      assert.deepEqual(enqueued, expected);
+    });
+  }
+
+  it('follows what a policy names, and forgets what it named', () => {
+    caches.policies.set({ ...shared, metadata: local.metadata });
+    caches.policies.delete(shared.metadata);
+    enqueued = [];
+    put(caches.sources.keySets, 'keys', 'auth');
+    assert.deepEqual(enqueued, ['local']);
+  });
+
+  it('ends', () => {
+    stop();
+    enqueued = [];
+    caches.policies.set({ ...local });
+    put(caches.sources.keySets, 'keys', 'trading');
+    assert.deepEqual(enqueued, []);
+  });
+
+  it('tells the key sets of a policy', () => {
+    assert.deepEqual(keySetsUsedBy(shared), ['auth/keys', 'trading/keys']);
+    assert.deepEqual(keySetsUsedBy(broken), []);
+  });
+});

@@ -1,0 +1,117 @@
+import { outputsSecretName } from '../../policy/api/names.ts';
+import type { ObjectCache } from '../kube/kube-client.ts';
+import type { KubeObject, ObjectKey, Secret } from '../kube/objects.ts';
+import type { CustomResource } from '../resources.ts';
+import type { BundleKind } from '../workloads/enforcement.ts';
+import { policyOfSecret } from './bundle-secret.ts';
+import { defaultStoreKey, type ReferenceSources, resourceIn } from './gather-references.ts';
+
+/** What is to be watched for the policies of one kind. */
+export interface WatchedCaches {
+  readonly policies: ObjectCache<CustomResource>;
+  readonly sources: ReferenceSources;
+  readonly bundles: ObjectCache<Secret>;
+}
+
+/**
+ * Calls `enqueue` with `namespace/name` of every policy of that kind, now and whenever something that its bundle is made of
+ * changes: the policy, its bundle, key sets and their keys, Secrets, labels of its namespace. Returns what ends that.
+ * Acknowledgements are their own source's to announce.
+ */
+export function watchPolicies(kind: BundleKind, caches: WatchedCaches, enqueue: (key: string) => void): () => void {
+  const { policies, sources, bundles } = caches;
+  const uses = new Map<string, readonly string[]>();
+  const users = new Map<string, Set<string>>();
+
+  function index(key: string, used: readonly string[]): void {
+    for (const id of uses.get(key) ?? []) {
+      const set = users.get(id);
+      set?.delete(key);
+      if (set?.size === 0) users.delete(id);
+    }
+    if (used.length === 0) uses.delete(key);
+    else uses.set(key, used);
+    for (const id of used) {
+      const set = users.get(id) ?? new Set();
+      users.set(id, set.add(key));
+    }
+  }
+
+  function policyChanged(now: CustomResource | undefined, before: CustomResource | undefined): void {
+    const object = now ?? before;
+    if (object === undefined) return;
+    const key = keyOf(object);
+    index(key, now === undefined ? [] : usedBy(now, sources));
+    enqueue(key);
+  }
+
+  function enqueueUsers<T extends KubeObject>(type: string, cache: ObjectCache<T>): () => void {
+    return cache.onChange((now, before) => {
+      const object = now ?? before;
+      for (const key of (object && users.get(`${type} ${keyOf(object)}`)) ?? []) enqueue(key);
+    });
+  }
+
+  const unsubscribe = [
+    policies.onChange(policyChanged),
+    enqueueUsers('SigningKeySet', sources.keySets),
+    enqueueUsers('Secret', sources.ownSecrets),
+    enqueueUsers('Secret', sources.referableSecrets),
+    enqueueUsers('Namespace', sources.namespaces),
+    bundles.onChange((now, before) => {
+      const secret = now ?? before;
+      const policy = secret && policyOfSecret(kind, secret.metadata.name);
+      if (policy) enqueue(keyOf({ metadata: { ...secret.metadata, name: policy } }));
+    }),
+  ];
+  for (const policy of policies.all()) policyChanged(policy, undefined);
+  return () => {
+    for (const end of unsubscribe) end();
+  };
+}
+
+/** A key of a work queue, as the object it names. */
+export function objectKeyOf(key: string): ObjectKey & { readonly namespace: string } {
+  const slash = key.indexOf('/');
+  return { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
+}
+
+/** Names of Secrets that a policy refers to, in its own namespace. */
+export function secretsUsedBy(policy: CustomResource): readonly string[] {
+  const resource = resourceIn(policy);
+  if (resource === undefined || resource.kind === 'SigningKeySet' || resource.spec.store === undefined) return [];
+  return [resource.spec.store.redis.secretRef.name];
+}
+
+/** `namespace/name` of the key sets whose keys a policy verifies with. */
+export function keySetsUsedBy(policy: CustomResource): readonly string[] {
+  const resource = resourceIn(policy);
+  if (resource?.kind !== 'AccessPolicy') return [];
+  return resource.spec.authentication.jwt.map(
+    ({ keySetRef }) => `${keySetRef.namespace ?? resource.metadata.namespace}/${keySetRef.name}`,
+  );
+}
+
+function usedBy(policy: CustomResource, sources: ReferenceSources): string[] {
+  const { namespace = '' } = policy.metadata;
+  const secrets = secretsUsedBy(policy).map((name) => ({ namespace, name }));
+  const store = secrets.length > 0 ? null : defaultStoreKey(sources);
+  const keySets = keySetsUsedBy(policy);
+  const outputs = keySets.map((keySet) => {
+    const { namespace: home, name } = objectKeyOf(keySet);
+    return { namespace: sources.namespace, name: outputsSecretName(home, name) };
+  });
+  // Labels of a namespace only decide about key sets of others.
+  const crosses = keySets.some((keySet) => objectKeyOf(keySet).namespace !== namespace);
+  return [
+    ...(crosses ? [`Namespace ${namespace}`] : []),
+    ...[...secrets, ...outputs, ...(store === null ? [] : [store])].map(
+      (secret) => `Secret ${keyOf({ metadata: secret })}`,
+    ),
+    ...keySets.map((keySet) => `SigningKeySet ${keySet}`),
+  ];
+}
+
+function keyOf({ metadata }: KubeObject): string {
+  return metadata.namespace === undefined ? metadata.name : `${metadata.namespace}/${metadata.name}`;
+}

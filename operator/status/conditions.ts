@@ -1,0 +1,61 @@
+import { isDeepStrictEqual } from 'node:util';
+import { type KubeClient, KubeError } from '../kube/kube-client.ts';
+import type { Condition, ResourceType } from '../kube/objects.ts';
+import type { CommonStatus, CustomResource } from '../resources.ts';
+
+/** A condition as a controller finds it: without the time since when it has been so. */
+export type FoundCondition = Omit<Condition, 'lastTransitionTime'>;
+
+/** What a controller found of one object: everything that its status is to say. */
+export type FoundStatus<Status extends CommonStatus> = Omit<Status, 'conditions' | 'observedGeneration'> & {
+  /** Each is about the generation of the object that was looked at. */
+  readonly conditions: readonly Omit<FoundCondition, 'observedGeneration'>[];
+};
+
+/**
+ * The conditions with one of them set, in their order. lastTransitionTime is `now` (epoch milliseconds) when the status is
+ * another than before, else it stays (Kubernetes' API conventions).
+ */
+export function setCondition(
+  previous: readonly Condition[] | undefined,
+  found: FoundCondition,
+  now: number,
+): Condition[] {
+  const conditions = [...(previous ?? [])];
+  const index = conditions.findIndex(({ type }) => type === found.type);
+  const before = conditions[index];
+  const lastTransitionTime =
+    before?.status === found.status ? before.lastTransitionTime : `${new Date(now).toISOString().slice(0, 19)}Z`;
+  conditions.splice(index === -1 ? conditions.length : index, 1, { ...found, lastTransitionTime });
+  return conditions;
+}
+
+/**
+ * Applies to `object`'s /status what was found, unless it says so already. Returns whether it was written; an object that is
+ * gone meanwhile is not. Throws KubeError.
+ */
+export async function writeStatus<Status extends CommonStatus>(
+  client: Pick<KubeClient, 'apply'>,
+  type: ResourceType<CustomResource<Status>>,
+  object: CustomResource<Status>,
+  found: FoundStatus<Status>,
+  now: number,
+): Promise<boolean> {
+  const { name, namespace, generation } = object.metadata;
+  const about = generation === undefined ? {} : { observedGeneration: generation };
+  const conditions = found.conditions.reduce<readonly Condition[]>(
+    (set, condition) => setCondition(set, { ...condition, ...about }, now),
+    object.status?.conditions ?? [],
+  );
+  const status = { ...found, ...about, conditions } as unknown as Status;
+  if (isDeepStrictEqual(status, object.status)) return false;
+  const { apiVersion, kind } = type;
+  const metadata = namespace === undefined ? { name } : { namespace, name };
+  try {
+    await client.apply(type, { apiVersion, kind, metadata, status }, 'status');
+    return true;
+  } catch (error) {
+    if (error instanceof KubeError && error.reason === 'NotFound') return false;
+    throw error;
+  }
+}

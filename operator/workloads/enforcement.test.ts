@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  enforcementOf,
+  type PolicyKey,
+  podEnforcement,
+  policiesOf,
+  runningBundle,
+  type Standing,
+  standingOf,
+} from './enforcement.ts';
+import { exampleStatus, INJECTED } from './testing/example-pods.ts';
+
+const policy: PolicyKey = { kind: 'Access', namespace: 'shop', name: 'orders' };
+const limits: PolicyKey = { kind: 'Limits', namespace: 'shop', name: 'standard' };
+const expected = { serial: 7, hash: 'ab' };
+const error = { code: 'bundle_unsigned', message: 'x' };
+const loaded = (changes: object) => {
+  const status = exampleStatus(expected);
+  return { ...status, bundles: { ...status.bundles, access: { ...status.bundles.access!, ...changes } } };
+};
+
+test('how a pod stands to a bundle', async (t) => {
+  const waiting = (detail: string): Standing => ({ kind: 'Waiting', detail });
+  const table: readonly [string, ReturnType<typeof loaded> | null, string | null, Standing][] = [
+    ['serial and hash', loaded({}), null, { kind: 'Current' }],
+    ['silent, but it was current', loaded({}), 'ECONNREFUSED', { kind: 'Current' }],
+    ['current, then a file it refused', loaded({ error }), null, { kind: 'Current' }],
+    ['older', loaded({ serial: 6 }), null, waiting('runs serial 6')],
+    ['newer', loaded({ serial: 8 }), null, waiting('runs serial 8')],
+    ['other content', loaded({ hash: 'cd' }), null, waiting('runs serial 7 with other content')],
+    ['none yet', loaded({ serial: 0, hash: '' }), null, waiting('has loaded none yet')],
+    ['never asked', null, null, waiting('was not asked yet')],
+    ['silent', loaded({ serial: 6 }), 'ECONNREFUSED', waiting('does not answer on its admin port (ECONNREFUSED)')],
+    ['refused', loaded({ serial: 6, error }), null, { kind: 'Refused', code: 'bundle_unsigned' }],
+    ["another policy's", loaded({ name: 'other' }), null, waiting('has loaded none yet')],
+    ["another namespace's", loaded({ namespace: 'other' }), null, waiting('has loaded none yet')],
+  ];
+  for (const [name, status, silent, standing] of table) {
+    await t.test(name, () => assert.deepEqual(standingOf(policy, expected, status, silent), standing));
+  }
+});
+
+test('sums up a policy, names those that lag behind', () => {
+  const pods = [
+    { name: 'c', standing: { kind: 'Waiting', detail: 'runs serial 6' } },
+    { name: 'a', standing: { kind: 'Current' } },
+    { name: 'b', standing: { kind: 'Waiting', detail: 'has loaded none yet' } },
+    { name: 'd', standing: { kind: 'Refused', code: 'bundle_unsigned' } },
+  ] as const;
+  assert.deepEqual(enforcementOf(pods, ['y', 'x']), {
+    matched: 4,
+    current: 1,
+    stale: 3,
+    waiting: ['b: has loaded none yet', 'c: runs serial 6'],
+    refused: ['d: bundle_unsigned'],
+    restartRequired: ['x', 'y'],
+  });
+});
+
+test('which policies a pod is under, and what it runs of them', () => {
+  assert.deepEqual(policiesOf('shop', { ...INJECTED, rateLimitPolicy: 'standard' }), [policy, limits]);
+  assert.deepEqual(policiesOf('shop', INJECTED), [policy]);
+  assert.deepEqual(runningBundle(policy, loaded({})), expected);
+  assert.equal(runningBundle(policy, loaded({ serial: 0 })), null);
+  assert.equal(runningBundle(limits, loaded({})), null);
+});
+
+test("a pod's condition says what is missing", async (t) => {
+  const current = { policy, standing: { kind: 'Current' } as const };
+  const table = [
+    { found: podEnforcement([current], undefined), is: ['True', 'Acknowledged', /AccessPolicy orders/] },
+    {
+      found: podEnforcement(
+        [current, { policy: limits, standing: { kind: 'Waiting', detail: 'runs serial 6' } }],
+        undefined,
+      ),
+      is: ['False', 'Progressing', /^RateLimitPolicy standard: the sidecar runs serial 6$/],
+    },
+    {
+      found: podEnforcement([{ policy, standing: { kind: 'Refused', code: 'bundle_older' } }], undefined),
+      is: ['False', 'Refused', /AccessPolicy orders: bundle_older/],
+    },
+    {
+      found: podEnforcement([current], { kind: 'RestartRequired', message: 'another capture is asked for' }),
+      is: ['False', 'RestartRequired', /another capture/],
+    },
+  ] as const;
+  for (const { found, is } of table) {
+    await t.test(is[1], () => {
+      assert.deepEqual([found.status, found.reason], is.slice(0, 2));
+      assert.match(found.message, is[2]);
+    });
+  }
+});
