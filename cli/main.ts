@@ -5,8 +5,13 @@ import { packageVersion } from './version.ts';
 const HELP = `portcullis COMMAND [FLAGS]
 
 Commands:
-  local   guard one application with the policies of a directory
-  token   print a token signed by the active key of a key set
+  local    guard one application with the policies of a directory
+  token    print a token signed by the active key of a key set
+
+In a cluster (also as kubectl portcullis COMMAND):
+  status   which Services are guarded, by which policies, and how each pod stands
+  protect  restart a Service's pods and wait until they enforce its policies
+  explain  what a pod's sidecar would do with a request
 
   --help     this text; portcullis COMMAND --help lists the flags of a command
   --version  the version, alone on its line
@@ -18,6 +23,9 @@ type Command = (argv: readonly string[], io: CommandIo) => Promise<number>;
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   local: async () => (await import('./local/run-local.ts')).runLocal,
   token: async () => (await import('./token/run-token.ts')).runToken,
+  status: async () => (await import('./kube/run-status.ts')).runStatus,
+  protect: async () => (await import('./kube/run-protect.ts')).runProtect,
+  explain: async () => (await import('./kube/run-explain.ts')).runExplain,
 };
 
 /** The program: `argv` without node and script. Resolves to the exit code; 2 when it was called wrongly. */

@@ -63,7 +63,11 @@ export async function loadTokenIssuer(stateDirectory: string, keySet: string): P
   return issuerOf(terms, outputs.issuing);
 }
 
-async function issuerOf(terms: TokenTerms, issuing: IssuingKey): Promise<TokenIssuer> {
+/** The issuer that signs with `issuing` under the key set's terms. */
+export async function issuerOf(
+  terms: Pick<TokenTerms, 'issuer' | 'audiences' | 'maxTokenLifetimeMs'>,
+  issuing: IssuingKey,
+): Promise<TokenIssuer> {
   return {
     kid: issuing.kid,
     algorithm: issuing.algorithm,

@@ -97,7 +97,7 @@ const refused: readonly { name: string; argv: readonly string[]; says: RegExp }[
   {
     name: 'nothing given',
     argv: [],
-    says: /missing --state DIR, --key-set NAME, --claims JSON; see portcullis token --help/,
+    says: /missing --state DIR or --kube, --key-set NAME, --claims JSON; see portcullis token --help/,
   },
   { name: 'an unknown flag', argv: [...good, '--key'], says: /Unknown option '--key'.*--help/ },
   { name: 'a stray word', argv: [...good, 'x'], says: /Unexpected argument 'x'/ },

@@ -1,0 +1,53 @@
+import { parseArgs } from 'node:util';
+import { PortcullisError } from '../../policy/errors.ts';
+import type { CommandIo } from '../token/run-token.ts';
+import { connectTo, type KubeTarget } from './connect.ts';
+import { KUBE_FLAGS } from './kube-flag-names.ts';
+
+type Flags = NonNullable<NonNullable<Parameters<typeof parseArgs>[0]>['options']>;
+type Values = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
+
+/** A command that talks to a cluster. */
+export interface KubeCommand {
+  readonly name: string;
+  readonly help: string;
+  readonly flags: Flags;
+  /** Names of the arguments, for the error when some are missing; those in brackets may be left out. */
+  readonly arguments: readonly string[];
+  /** Resolves to the exit code. */
+  run(target: KubeTarget, args: readonly string[], values: Values, io: CommandIo): Promise<number>;
+}
+
+/** Parses, connects and runs; what is wrong is said in one line, exit code 2. */
+export async function runKubeCommand(command: KubeCommand, argv: readonly string[], io: CommandIo): Promise<number> {
+  const { name, help, flags } = command;
+  try {
+    const { values, positionals } = parse(argv, { ...KUBE_FLAGS, ...flags, help: { type: 'boolean' } });
+    if (values['help']) {
+      io.stdout.write(help);
+      return 0;
+    }
+    const required = command.arguments.filter((argument) => !argument.startsWith('['));
+    if (positionals.length < required.length || positionals.length > command.arguments.length) {
+      throw usage(`wants ${command.arguments.join(' ') || 'no arguments'}, not ${positionals.length} of them`);
+    }
+    return await command.run(connectTo(values), positionals, values, io);
+  } catch (error) {
+    if (!(error instanceof PortcullisError) && (error as Error).name !== 'KubeError') throw error;
+    io.stderr.write(`portcullis ${name}: ${(error as Error).message}\n`);
+    return 2;
+  }
+}
+
+function parse(argv: readonly string[], options: Flags) {
+  try {
+    return parseArgs({ args: [...argv], options, allowPositionals: true });
+  } catch (cause) {
+    throw usage((cause as Error).message);
+  }
+}
+
+/** An error of how the command was called. */
+export function usage(message: string): PortcullisError {
+  return new PortcullisError('config_invalid', `${message}; see --help`);
+}
