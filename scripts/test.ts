@@ -11,6 +11,9 @@ const HELP = `npm test -- [PATTERN...]   runs every *.test.ts whose path contain
 
 /** A file that hangs is a failure like any other; a test may wait for a server to be built before it, but not in it. */
 const FILE_TIMEOUT_MS = 300_000;
+/** One real cluster, with nothing beside it. */
+const CLUSTER_FOLDER = 'test/e2e/';
+const CLUSTER_TIMEOUT_MS = 1_200_000;
 
 interface Skipped {
   readonly name: string;
@@ -34,6 +37,8 @@ function prepareServers(files: readonly string[]): void {
   const needs = [
     ['test/redis/', 'test/redis/prepare.ts'],
     ['test/contract/', 'test/cluster/prepare.ts'],
+    ['test/chart/', 'test/cluster/prepare.ts'],
+    [CLUSTER_FOLDER, 'test/e2e/prepare.ts'],
   ] as const;
   for (const [folder, script] of needs) {
     if (files.some((file) => file.startsWith(folder)))
@@ -57,43 +62,46 @@ async function main(patterns: readonly string[]): Promise<number> {
   let failed = 0;
   const skipped: Skipped[] = [];
   const startedAt = performance.now();
-  const stream = run({
-    files,
-    concurrency: Math.max(1, availableParallelism()),
-    timeout: FILE_TIMEOUT_MS,
-  });
-  stream.on('test:pass', (test) => {
-    // A file stands for itself only when it reported no test: it is empty, or its process ended too soon.
-    if (files.includes(test.name)) {
+  const report = (stream: ReturnType<typeof run>): Promise<void> => {
+    stream.on('test:pass', (test) => {
+      // A file stands for itself only when it reported no test: it is empty, or its process ended too soon.
+      if (files.includes(test.name)) {
+        failed++;
+        process.stdout.write(`\nFAILED ${test.name} reported no test\n`);
+        return;
+      }
+      const reason = test.skip ?? test.todo;
+      // A skipped suite stands for its tests, which are not reported.
+      if (reason !== undefined) skipped.push({ name: test.name, reason: String(reason) });
+      else if (test.details.type !== 'suite') passed++;
+    });
+    stream.on('test:fail', (test) => {
+      // A suite fails because a test in it failed; counted once, unless its own hooks failed.
+      const error = test.details.error as Error & { code?: string; failureType?: string; cause?: unknown };
+      if (error.failureType === 'subtestsFailed') return;
       failed++;
-      process.stdout.write(`\nFAILED ${test.name} reported no test\n`);
-      return;
-    }
-    const reason = test.skip ?? test.todo;
-    // A skipped suite stands for its tests, which are not reported.
-    if (reason !== undefined) skipped.push({ name: test.name, reason: String(reason) });
-    else if (test.details.type !== 'suite') passed++;
-  });
-  stream.on('test:fail', (test) => {
-    // A suite fails because a test in it failed; counted once, unless its own hooks failed.
-    const error = test.details.error as Error & { code?: string; failureType?: string; cause?: unknown };
-    if (error.failureType === 'subtestsFailed') return;
-    failed++;
-    process.stdout.write(`\nFAILED ${test.file ?? ''}:${test.line ?? ''} ${test.name}\n`);
-    const cause =
-      error.cause instanceof Error ? (error.cause.stack ?? error.cause.message) : String(error.cause ?? error);
-    process.stdout.write(`${cause.replace(/^/gm, '  ')}\n`);
-  });
-  stream.on('test:stdout', ({ message }) => process.stdout.write(message));
-  stream.on('test:stderr', ({ message }) => process.stderr.write(message));
-  stream.on('test:complete', (test) => {
-    if (test.nesting === 0 && test.details.duration_ms > 2_000 && test.details.passed) {
-      process.stdout.write(`${(test.details.duration_ms / 1_000).toFixed(1)} s  ${test.name}\n`);
-    }
-  });
-  stream.resume();
-  await new Promise((resolve) => stream.once('end', resolve));
+      process.stdout.write(`\nFAILED ${test.file ?? ''}:${test.line ?? ''} ${test.name}\n`);
+      const cause =
+        error.cause instanceof Error ? (error.cause.stack ?? error.cause.message) : String(error.cause ?? error);
+      process.stdout.write(`${cause.replace(/^/gm, '  ')}\n`);
+    });
+    stream.on('test:stdout', ({ message }) => process.stdout.write(message));
+    stream.on('test:stderr', ({ message }) => process.stderr.write(message));
+    stream.on('test:complete', (test) => {
+      if (test.nesting === 0 && test.details.duration_ms > 2_000 && test.details.passed) {
+        process.stdout.write(`${(test.details.duration_ms / 1_000).toFixed(1)} s  ${test.name}\n`);
+      }
+    });
+    stream.resume();
+    return new Promise((resolve) => stream.once('end', () => resolve()));
+  };
 
+  const alone = files.filter((file) => file.startsWith(CLUSTER_FOLDER));
+  const together = files.filter((file) => !alone.includes(file));
+  if (together.length > 0) {
+    await report(run({ files: together, concurrency: Math.max(1, availableParallelism()), timeout: FILE_TIMEOUT_MS }));
+  }
+  if (alone.length > 0) await report(run({ files: alone, concurrency: 1, timeout: CLUSTER_TIMEOUT_MS }));
   const seconds = ((performance.now() - startedAt) / 1_000).toFixed(0);
   process.stdout.write(`\n${files.length} files in ${seconds} s\n`);
   const reasons = new Map<string, number>();

@@ -60,8 +60,7 @@ export async function startCluster(): Promise<Cluster | Unavailable> {
     kubeconfig: join(env.CLUSTER_DIR, 'kubeconfig'),
     enter,
     env,
-    exec: (command, args, stdin) =>
-      runCommand('env', [`CLUSTER_DIR=${env.CLUSTER_DIR}`, ...enter, command, ...args], stdin),
+    exec: (command, args, stdin) => runCommand(SCRIPT, ['exec', command, ...args], stdin, env),
     load: async (archive) => void (await script('load', archive)),
     stop: async () => {
       process.removeListener('exit', stopAtExit);
@@ -98,9 +97,9 @@ export async function prepareCluster(): Promise<{ readonly env: ClusterEnvironme
 /** What test/cluster/node/cluster is told. */
 export type ClusterEnvironment = Readonly<Record<string, string>> & { readonly CLUSTER_DIR: string };
 
+/** As runCommand, but done once the script ends: the daemons that it starts hold its pipes open. */
 function runScript(args: readonly string[], env: ClusterEnvironment): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
-    // Not our own pipes: the daemons that it starts must not hold them open.
     const child = spawn(SCRIPT, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
     let stdout = '';
     let stderr = '';

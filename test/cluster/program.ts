@@ -29,10 +29,10 @@ function exitOnSignals(): void {
   for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 }
 
-/** Starts a program in the background. */
-export function startProgram(path: string, args: readonly string[]): Program {
+/** Starts a program in the background; `env` default: ours. */
+export function startProgram(path: string, args: readonly string[], env = process.env): Program {
   exitOnSignals();
-  const child = spawn(path, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(path, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
   let log = '';
   let ended = false;
   const write = (chunk: string): void => {
@@ -68,9 +68,14 @@ export function startProgram(path: string, args: readonly string[]): Program {
 }
 
 /** Runs a command to its end; a code that is not 0 is an answer, a command that cannot start an error. */
-export function runCommand(command: string, args: readonly string[], stdin = ''): Promise<CommandResult> {
+export function runCommand(
+  command: string,
+  args: readonly string[],
+  stdin = '',
+  env = process.env,
+): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], env });
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => {

@@ -1,0 +1,89 @@
+import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { build, type Metafile, type Plugin } from 'esbuild';
+
+const USAGE = `node scripts/build.ts [sidecar | operator | portcullis]...
+
+Bundles each program (default: all) into one file, dist/NAME.mjs, beside its source map and the licences of what is in it.`;
+
+const ROOT = join(import.meta.dirname, '..');
+
+/** Entry of each program. */
+const PROGRAMS: Readonly<Record<string, string>> = {
+  sidecar: 'sidecar/main.ts',
+  operator: 'operator/main.ts',
+  portcullis: 'cli/main.ts',
+};
+
+/** CommonJS packages ask for Node's own modules by `require`, which an ES module does not have. */
+const REQUIRE = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);";
+
+/** What a bundle cannot have as it is in the repository. */
+const replaced: Plugin = {
+  name: 'replaced',
+  setup(bundle) {
+    const { version }: { version: string } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+    bundle.onLoad({ filter: /\/(cli|runtime)\/version\.ts$/ }, () => ({
+      contents: `export const packageVersion = () => ${JSON.stringify(version)};`,
+    }));
+    // pino's transports run in worker threads, from files that are not in the bundle; we log from the main thread.
+    bundle.onLoad({ filter: /\/pino\/lib\/transport\.js$/ }, () => ({ contents: 'module.exports = undefined;' }));
+  },
+};
+
+async function bundle(name: string, entry: string): Promise<string> {
+  const outfile = join(ROOT, 'dist', `${name}.mjs`);
+  const { metafile } = await build({
+    absWorkingDir: ROOT,
+    entryPoints: [entry],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    target: 'node26',
+    format: 'esm',
+    minifySyntax: true,
+    minifyWhitespace: true,
+    sourcemap: 'linked',
+    legalComments: 'eof',
+    banner: { js: REQUIRE },
+    plugins: [replaced],
+    tsconfigRaw: '{}', // ours say nothing to esbuild
+    metafile: true,
+    logLevel: 'warning',
+  });
+  writeFileSync(join(ROOT, 'dist', `${name}.licenses.txt`), licenses(metafile));
+  const bytes = readFileSync(outfile).length;
+  return `dist/${name}.mjs  ${(bytes / 1024).toFixed(0)} KiB from ${Object.keys(metafile.inputs).length} files`;
+}
+
+/** The licence texts of all packages in a bundle. */
+function licenses({ inputs }: Metafile): string {
+  const packages = new Set(
+    Object.keys(inputs).flatMap((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path) ?? []),
+  );
+  return [...packages]
+    .sort()
+    .map((path) => {
+      const { name, version, license } = JSON.parse(readFileSync(join(ROOT, path, 'package.json'), 'utf8'));
+      const texts = globSync('{LICEN[CS]E,licen[cs]e,NOTICE,COPYING}*', { cwd: join(ROOT, path) }).sort();
+      return [`${name} ${version} (${license})`, ...texts.map((file) => readFileSync(join(ROOT, path, file), 'utf8'))];
+    })
+    .map((parts) => parts.join('\n\n'))
+    .join('\n\n----\n\n');
+}
+
+async function main(names: readonly string[]): Promise<number> {
+  const unknown = names.filter((name) => !Object.hasOwn(PROGRAMS, name));
+  if (unknown.length > 0) {
+    console.log(USAGE);
+    return names.includes('--help') ? 0 : 2;
+  }
+  mkdirSync(join(ROOT, 'dist'), { recursive: true });
+  for (const [name, entry] of Object.entries(PROGRAMS)) {
+    if (names.length > 0 && !names.includes(name)) continue;
+    console.log(await bundle(name, entry));
+  }
+  return 0;
+}
+
+process.exitCode = await main(process.argv.slice(2));
