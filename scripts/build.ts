@@ -26,6 +26,11 @@ const replaced: Plugin = {
     bundle.onLoad({ filter: /\/(cli|runtime)\/version\.ts$/ }, () => ({
       contents: `export const packageVersion = () => ${JSON.stringify(version)};`,
     }));
+    // Imported as an ES module, node:http would read each of its exports, and so load undici; the hooks of a pod wait for that.
+    bundle.onResolve({ filter: /^node:/ }, ({ path }) => ({ path, namespace: 'builtin' }));
+    bundle.onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
+      contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)});`,
+    }));
     // pino's transports run in worker threads, from files that are not in the bundle; we log from the main thread.
     bundle.onLoad({ filter: /\/pino\/lib\/transport\.js$/ }, () => ({ contents: 'module.exports = undefined;' }));
   },

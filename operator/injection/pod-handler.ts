@@ -21,6 +21,16 @@ export interface PodHandlerOptions extends ReviewLookups {
   readonly registry: Registry;
 }
 
+/** Pods reviewed, by what became of them. */
+export function injectionsCounter(registry: Registry): Counter<'outcome'> {
+  return new Counter({
+    name: 'portcullis_injections_total',
+    help: 'Pods reviewed, by outcome: Injected, Denied, or the reason of docs/injection.md for which one is left alone or refuses all traffic.',
+    labelNames: ['outcome'],
+    registers: [registry],
+  });
+}
+
 /** More are not looked up: then it is not known whether they are there. */
 const MAX_REQUIRED_SECRETS = 16;
 
@@ -30,12 +40,7 @@ const MAX_REQUIRED_SECRETS = 16;
  */
 export function podHandler(options: PodHandlerOptions): AdmissionHandler {
   const { config, bundleKey, serials, registry } = options;
-  const outcomes = new Counter({
-    name: 'portcullis_injections_total',
-    help: 'Pods reviewed, by outcome: Injected, Denied, or the reason of docs/injection.md for which one is left alone or refuses all traffic.',
-    labelNames: ['outcome'],
-    registers: [registry],
-  });
+  const outcomes = injectionsCounter(registry);
 
   return async (request) => {
     const { kind, operation, namespace: name, object, dryRun } = request;

@@ -63,6 +63,14 @@ export interface WorkloadParts {
   readonly dial?: Dial;
 }
 
+/** Pods that nothing guards though something asks for it. */
+export function unprotectedGauge(registry: Registry): Gauge<'namespace'> {
+  const name = 'portcullis_pods_unprotected';
+  registry.removeSingleMetric(name); // of an earlier term as leader
+  const help = 'Pods that run without the sidecar although it is asked for.';
+  return new Gauge({ name, help, labelNames: ['namespace'], registers: [registry] });
+}
+
 /** The kubelet gets a bundle to a pod within this; only who takes longer is called a laggard in its pod's condition. */
 const LAGGARD_MS = 5_000;
 

@@ -82,7 +82,8 @@ test('captures, and what cannot be guarded, in a real cluster', async (t) => {
     };
     await world.apply(namespace, guarded);
     await ready(namespace, 'app=web', 2);
-    const url = `http://${await serviceAddress(world, namespace, 'web')}/orders`;
+    // The application answers this path to anybody.
+    const url = `http://${await serviceAddress(world, namespace, 'web')}/candles?symbol=AAPL`;
     const statuses = await until('both pods answer', async () => {
       const replies = (await client.burst({ url, count: 30 })).map(({ status }) => status);
       const plainOnes = replies.filter((status) => status === 200).length;
@@ -90,6 +91,40 @@ test('captures, and what cannot be guarded, in a real cluster', async (t) => {
       return plainOnes > 0 && guardedOnes > 0 && plainOnes + guardedOnes === 30 && [plainOnes, guardedOnes];
     });
     return `of 30 requests ${statuses[0]} answered by the plain pod, ${statuses[1]} refused by the guarded one`;
+  });
+
+  await scenario('kubectl portcullis protect', async (namespace) => {
+    // Pods as young as these would be evicted, and come back with a sidecar; a PodDisruptionBudget is honoured.
+    const budget = {
+      apiVersion: 'policy/v1',
+      kind: 'PodDisruptionBudget',
+      metadata: { name: 'web' },
+      spec: { maxUnavailable: 0, selector: { matchLabels: { app: 'web' } } },
+    };
+    await world.apply(namespace, hastyKeys(), policy('orders'), budget, service('web', {}), app('web', undefined, 2));
+    await ready(namespace, 'app=web', 2);
+    const status = async () => (await world.portcullis(['status', 'svc/web', '-n', namespace])).stdout;
+    assert.match(await status(), /Nothing in namespace/);
+    await world.kubectl(['annotate', 'service', 'web', '-n', namespace, 'portcullis.dev/access-policy=orders']);
+    assert.match(await status(), /runs without a sidecar.*kubectl portcullis protect/);
+    await until('an Event that the pods run without a sidecar', async () =>
+      (await world.list('events', namespace)).some(({ reason }) => reason === 'NotInjected'),
+    );
+    await ready(namespace, 'app=web', 2);
+    const { code, stdout, stderr } = await world.portcullis([
+      'protect',
+      'svc/web',
+      '-n',
+      namespace,
+      '--timeout',
+      '90s',
+    ]);
+    assert.equal(code, 0, stderr);
+    assert.equal(
+      (await client.request({ url: `http://${await serviceAddress(world, namespace, 'web')}/orders` })).status,
+      401,
+    );
+    return stdout.trim();
   });
 
   await scenario('Bind, numeric port and headless Service', async (namespace) => {

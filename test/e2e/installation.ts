@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { goBinary, HELM } from '../cluster/go-binaries.ts';
+import { helmBinary } from '../cluster/helm/helm-binary.ts';
 import { type ImageName, imageArchive } from '../cluster/images/image-archive.ts';
 import { readyPods } from './look.ts';
 import { ROOT, timed, until, type World } from './world.ts';
@@ -58,9 +58,9 @@ function values(): string[] {
 }
 
 async function helm(world: World, ...args: string[]): Promise<void> {
-  const built = await goBinary(HELM);
-  if ('reason' in built) throw new Error(built.reason);
-  const { code, stdout, stderr } = await world.run(join(built.directory, 'helm'), [...args, '-n', OPERATOR_NAMESPACE]);
+  const found = await helmBinary();
+  if ('reason' in found) throw new Error(found.reason);
+  const { code, stdout, stderr } = await world.run(found.path, [...args, '-n', OPERATOR_NAMESPACE]);
   if (code === 0) return;
   const pods = await world.run('kubectl', ['get', 'pods', '-n', OPERATOR_NAMESPACE, '-o', 'wide']);
   const logs = await world.run('kubectl', [

@@ -6,7 +6,7 @@ import { installPortcullis, OPERATOR_NAMESPACE, uninstallPortcullis, upgradePort
 import { condition, podsOf, readyPods, serviceAddress, tokenFor } from './look.ts';
 import { scrapedByPrometheus } from './prometheus.ts';
 import { accessPolicy, hastyKeys, limitPolicy, redis, restrictedNamespace, TRADING, tradingApi } from './trading.ts';
-import { startWorld, timed, until } from './world.ts';
+import { type Manifest, startWorld, timed, until } from './world.ts';
 
 /** Failures of a load: every answer that is not 200. */
 function failures({ sent, statuses, errors }: LoadReport): string {
@@ -134,6 +134,40 @@ test('the main job in a real cluster', async (t) => {
     const anonymous = await client.ticks({ url: `${url.replace('http', 'ws')}/ticks`, count: 1 });
     assert.equal(anonymous.status, 401);
     return '10 messages over the WebSocket; without a token 401';
+  });
+
+  await step('kubectl portcullis status and explain', async () => {
+    const status = await until('both pods enforce', async () => {
+      const { code, stdout, stderr } = await world.portcullis([
+        'status',
+        'svc/trading-api',
+        '-n',
+        TRADING,
+        '-o',
+        'json',
+      ]);
+      assert.equal(stderr, '');
+      assert.equal(code, 1, "the application's port is open beside the sidecar");
+      const [report] = JSON.parse(stdout);
+      return report.pods.every((pod: Manifest) => pod.enforced === 'yes' && pod.protected === 'no') && report;
+    });
+    assert.equal(status.pods.length, 2);
+    assert.match(status.pods[0].why.join(), /3000/);
+    const pod = status.pods[0].name;
+    const explain = async (...args: string[]): Promise<Manifest> => {
+      const { stdout, stderr } = await world.portcullis(['explain', pod, ...args, '-n', TRADING]);
+      return stdout + stderr;
+    };
+    assert.match(await explain('GET', '/orders'), /result: 401/);
+    assert.match(
+      await explain('GET', '/orders', '--claims', JSON.stringify({ sub: 'vera', roles: ['viewer'] })),
+      /result: 403/,
+    );
+    assert.match(
+      await explain('GET', '/orders', '--claims', JSON.stringify({ sub: 'tom', roles: ['trader'] })),
+      /result: .*(pass|forward|200)/,
+    );
+    return `enforced yes, protected no (${status.pods[0].why[0]}); explain says 401, 403 and forwarded`;
   });
 
   await step('Shadow denies nothing, Enforce denies', async () => {

@@ -42,9 +42,10 @@ function rulesFor(policy: Manifest, pod: Manifest): string[][] {
   const allowed = (policy.spec.ingress ?? []).flatMap(({ from, ports }: Manifest) => {
     if (from !== undefined || ports === undefined) throw new Error('not supported by this double: from, or no ports');
     return ports.map(({ protocol = 'TCP', port, endPort }: Manifest) => {
-      if (typeof port !== 'number') throw new Error('not supported by this double: ports by name');
+      if (typeof port === 'string') throw new Error('not supported by this double: ports by name');
       const range = endPort === undefined ? String(port) : `${port}:${endPort}`;
-      return [...to, '-p', protocol.toLowerCase(), '--dport', range, '-j', 'RETURN'];
+      const ports = port === undefined ? [] : ['--dport', range];
+      return [...to, '-p', protocol.toLowerCase(), ...ports, '-j', 'RETURN'];
     });
   });
   const answers = [...to, '-m', 'conntrack', '--ctstate', 'ESTABLISHED,RELATED', '-j', 'RETURN'];

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { startProgram } from '../cluster/program.ts';
 import { OPERATOR_NAMESPACE } from './installation.ts';
+import { readyPods } from './look.ts';
 import { until, type World } from './world.ts';
 
 const ADDRESS = '127.0.0.1:9090';
@@ -18,31 +19,21 @@ const OPERATOR_SERIES = [
 ];
 
 /**
- * Lets a real Prometheus find the sidecars of a namespace and the operator by the Kubernetes API and scrape them; asserts
- * that every target is up and the series are there. Returns what it saw in words.
+ * Lets a real Prometheus scrape the sidecars of a namespace and the operator; asserts that every target is up and the series are
+ * there. Returns what it saw in words.
  */
 export async function scrapedByPrometheus(world: World, namespace: string): Promise<string> {
   const directory = mkdtempSync(join(tmpdir(), 'portcullis-prometheus-'));
-  const discovery = (name: string) => [
-    { role: 'pod', kubeconfig_file: world.cluster.kubeconfig, namespaces: { names: [name] } },
-  ];
-  const keep = (source: string, regex: string) => ({ source_labels: [source], regex, action: 'keep' });
+  const targets = async (from: string, selector: string, port: number): Promise<string[]> =>
+    (await readyPods(world, from, selector)).map(({ status }) => `${status.podIP}:${port}`);
+  const sidecars = await targets(namespace, 'portcullis.dev/injected=true', 14181);
+  const operators = await targets(OPERATOR_NAMESPACE, 'app.kubernetes.io/name=portcullis-operator', 8080);
+  // Debian's Prometheus is built without discovery by the Kubernetes API.
   const config = {
     global: { scrape_interval: '1s' },
     scrape_configs: [
-      {
-        job_name: 'sidecars',
-        kubernetes_sd_configs: discovery(namespace),
-        relabel_configs: [
-          keep('__meta_kubernetes_pod_label_portcullis_dev_injected', 'true'),
-          keep('__meta_kubernetes_pod_container_port_number', '14181'),
-        ],
-      },
-      {
-        job_name: 'operator',
-        kubernetes_sd_configs: discovery(OPERATOR_NAMESPACE),
-        relabel_configs: [keep('__meta_kubernetes_pod_container_port_name', 'health')],
-      },
+      { job_name: 'sidecars', static_configs: [{ targets: sidecars }] },
+      { job_name: 'operator', static_configs: [{ targets: operators }] },
     ],
   };
   const file = join(directory, 'prometheus.yaml');
@@ -64,9 +55,8 @@ export async function scrapedByPrometheus(world: World, namespace: string): Prom
   };
   try {
     const up = await until('every target scraped', async () => {
-      const targets = await query('up');
-      const jobs = new Set(targets.map(({ metric }) => metric['job']));
-      return jobs.size === 2 && targets.every(({ value }) => value[1] === '1') && targets;
+      const up = await query('up');
+      return up.length === sidecars.length + operators.length && up.every(({ value }) => value[1] === '1') && up;
     });
     for (const series of [...SIDECAR_SERIES, ...OPERATOR_SERIES]) {
       await until(`series ${series}`, async () => (await query(series)).length > 0, { timeoutMs: 20_000 });
