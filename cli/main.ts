@@ -1,6 +1,7 @@
+#!/usr/bin/env node
 import { didYouMean } from '../policy/api/nearest.ts';
+import { packageVersion } from '../runtime/version.ts';
 import type { CommandIo } from './token/run-token.ts';
-import { packageVersion } from './version.ts';
 
 const HELP = `portcullis COMMAND [FLAGS]
 

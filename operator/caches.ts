@@ -1,5 +1,8 @@
+import type { KeyObject } from 'node:crypto';
 import type { Logger } from 'pino';
 import { LABELS } from '../policy/api/names.ts';
+import { BUNDLE_FILE } from '../policy/bundle/format.ts';
+import { isSigned, policyOfSecret, readBundle } from './bundles/bundle-secret.ts';
 import type { HttpsKubeClient } from './kube/https-kube-client.ts';
 import type { Selection } from './kube/kube-client.ts';
 import type { KubeMetrics } from './kube/kube-metrics.ts';
@@ -8,11 +11,13 @@ import {
   NAMESPACES,
   NODES,
   type Node,
+  type ObjectMeta,
   PODS,
   type ResourceType,
   SECRETS,
   SERVICES,
   type Secret,
+  type Service,
 } from './kube/objects.ts';
 import { Reflector } from './kube/reflector.ts';
 import { ACCESS_POLICIES, RATE_LIMIT_POLICIES, SIGNING_KEY_SETS } from './resources.ts';
@@ -31,20 +36,20 @@ export type Reflectors = Readonly<
   Record<string, Pick<Reflector<KubeObject>, 'start' | 'stop' | 'whenSynced' | 'synced' | 'lastContact'>>
 >;
 
-/** What every replica follows: all that webhooks decide by. `namespace`: the operator's own. */
-export function sharedCaches({ client, log, metrics }: CacheParts, namespace: string) {
+/** What every replica follows: all that webhooks decide by. `namespace`: the operator's own; `bundleKey`: public, of the writer of bundles. */
+export function sharedCaches({ client, log, metrics }: CacheParts, namespace: string, bundleKey: KeyObject) {
   const reflector = <T extends KubeObject>(type: ResourceType<T>, selection: Selection = {}, keep?: (object: T) => T) =>
     new Reflector({ client, type, selection, log, metrics, ...(keep && { keep }) });
   return {
     namespaces: reflector(NAMESPACES),
-    services: reflector(SERVICES),
+    services: reflector(SERVICES, {}, serviceView),
     keySets: reflector(SIGNING_KEY_SETS),
     accessPolicies: reflector(ACCESS_POLICIES),
     rateLimitPolicies: reflector(RATE_LIMIT_POLICIES),
     // Keyrings are read live; releases of helm are large.
     ownSecrets: reflector(SECRETS, { namespace, fieldSelector: 'type!=helm.sh/release.v1' }, withoutKeyring),
-    referableSecrets: reflector(SECRETS, { labelSelector: `${LABELS.allowReference}=true` }),
-    bundles: reflector(SECRETS, { labelSelector: `${LABELS.holds}=bundle` }),
+    referableSecrets: reflector(SECRETS, { labelSelector: `${LABELS.allowReference}=true` }, referableView),
+    bundles: reflector(SECRETS, { labelSelector: `${LABELS.holds}=bundle` }, (secret) => bundleView(secret, bundleKey)),
   } satisfies Reflectors;
 }
 
@@ -66,6 +71,78 @@ export async function startCaches(caches: Reflectors): Promise<void> {
 /** Ends them all. */
 export async function stopCaches(caches: Reflectors): Promise<void> {
   await Promise.all(Object.values(caches).map((cache) => cache.stop()));
+}
+
+// Whoever may write Services or Secrets in any namespace decides how many there are and how large: only what is read is kept.
+const OURS = 'portcullis.dev/';
+const MOST_CHARACTERS = 16_384;
+const MOST_URL_CHARACTERS = 8_192;
+const MOST_OWNERS = 8;
+const MOST_FOREIGN_CHARACTERS = 4_096;
+
+/** What coverage and the guard look at. */
+export function serviceView({ metadata, spec, ...service }: Service): Service {
+  const { type, clusterIP, selector, ports } = spec ?? {};
+  return {
+    ...typeOf(service),
+    metadata: metadataView(metadata),
+    spec: {
+      ...(type && { type }),
+      ...(clusterIP && { clusterIP }),
+      ...(selector && { selector }),
+      ...(ports && { ports }),
+    },
+  };
+}
+
+/** What policies can refer to: the URL of a store. */
+export function referableView({ metadata, data, ...secret }: Secret): Secret {
+  const url = data?.['url'];
+  const kept = url !== undefined && url.length <= MOST_URL_CHARACTERS ? { url } : {};
+  return { ...typeOf(secret), metadata: metadataView(metadata), data: kept };
+}
+
+/** A bundle that `publicKey` signed; of anything else the beginning, which says why it is none. */
+export function bundleView({ metadata, data, type, immutable, ...secret }: Secret, publicKey: KeyObject): Secret {
+  const file = data?.[BUNDLE_FILE];
+  const isOurs = isSignedAtItsPlace({ metadata, ...(data && { data }) }, publicKey);
+  return {
+    ...typeOf(secret),
+    metadata: metadataView(metadata),
+    ...(type && { type }),
+    ...(immutable !== undefined && { immutable }),
+    ...(file !== undefined && { data: { [BUNDLE_FILE]: isOurs ? file : file.slice(0, MOST_FOREIGN_CHARACTERS) } }),
+  };
+}
+
+function isSignedAtItsPlace(secret: Secret, publicKey: KeyObject): boolean {
+  const { namespace = '', name: secretName } = secret.metadata;
+  return (['Access', 'Limits'] as const).some((kind) => {
+    const name = policyOfSecret(kind, secretName);
+    return name !== null && isSigned(readBundle(secret, { kind, namespace, name }, publicKey));
+  });
+}
+
+function typeOf({
+  apiVersion,
+  kind,
+}: KubeObject | Omit<KubeObject, 'metadata'>): Pick<KubeObject, 'apiVersion' | 'kind'> {
+  return { ...(apiVersion && { apiVersion }), ...(kind && { kind }) };
+}
+
+function metadataView({ labels, annotations, ownerReferences, finalizers: _, ...metadata }: ObjectMeta): ObjectMeta {
+  const ours = (entries: Readonly<Record<string, string>>) =>
+    Object.fromEntries(
+      Object.entries(entries).flatMap(([key, value]) =>
+        key.startsWith(OURS) ? [[key, value.slice(0, MOST_CHARACTERS)] as const] : [],
+      ),
+    );
+  return {
+    ...metadata,
+    ...(labels && { labels: ours(labels) }),
+    ...(annotations && { annotations: ours(annotations) }),
+    ...(ownerReferences && { ownerReferences: ownerReferences.slice(0, MOST_OWNERS) }),
+  };
 }
 
 function withoutKeyring(secret: Secret): Secret {

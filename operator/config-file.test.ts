@@ -2,33 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parse, stringify } from 'yaml';
 import { readOperatorConfig } from './config-file.ts';
+import { CONFIG_FILE } from './testing/config-file.ts';
 
-const FILE = `
-sidecar:
-  image: portcullis-sidecar:1
-  imagePullPolicy: IfNotPresent
-  resources: { requests: { cpu: 50m, memory: 96Mi }, limits: { memory: 256Mi } }
-  trafficPort: 14180
-  adminPort: 14181
-  userId: 64180
-  appSleepSeconds: 5
-defaults: { capture: Takeover, clientIP: { trustedHops: 1, trustedProxies: [10.0.0.0/8] } }
-webhook:
-  port: 8443
-  serviceName: portcullis
-  mutatingConfiguration: portcullis
-  validatingConfiguration: portcullis
-  certificates: Own
-  certificateSecret: portcullis-webhook
-healthPort: 8080
-leaseName: portcullis
-podPatchesPerSecond: 200
-evictUnprotected: true
-`;
 const ENV = { POD_NAMESPACE: 'portcullis', POD_NAME: 'operator-0' };
 
 test('reads the file and the pod identity', () => {
-  const config = readOperatorConfig(FILE, ENV);
+  const config = readOperatorConfig(CONFIG_FILE, ENV);
   assert.equal(config.namespace, 'portcullis');
   assert.equal(config.defaults.storeSecret, null);
   assert.deepEqual(config.defaults.clientIp, { trustedHops: 1, trustedProxies: ['10.0.0.0/8'] });
@@ -36,7 +15,7 @@ test('reads the file and the pod identity', () => {
 });
 
 test('says everything that is wrong at once', () => {
-  const file = parse(FILE);
+  const file = parse(CONFIG_FILE);
   file.sidecar.trafficPort = 0;
   file.webhook.certificate = 'Own';
   file.defaults.capture = 'Takover';

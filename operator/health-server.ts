@@ -1,5 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { Registry } from 'prom-client';
+import { limitPerAddress } from './limit-per-address.ts';
 
 /** What the health port shows. */
 export interface HealthSources {
@@ -8,12 +9,17 @@ export interface HealthSources {
   readonly notReady: () => readonly string[];
 }
 
+/** Any pod reaches this port, and the kubelet restarts an operator that it cannot reach. */
+const TIMEOUTS = { headersTimeout: 5_000, requestTimeout: 10_000, connectionsCheckingInterval: 1_000 };
+const MAX_CONNECTIONS = 512;
+const MAX_CONNECTIONS_PER_ADDRESS = 16;
+
 /** The operator's read-only port: /healthz, /readyz and /metrics. */
 export class HealthServer {
   readonly #server: Server;
 
   constructor({ registry, notReady }: HealthSources) {
-    this.#server = createServer({ headersTimeout: 5_000, requestTimeout: 10_000 }, async (request, response) => {
+    this.#server = createServer(TIMEOUTS, async (request, response) => {
       const say = (status: number, body: string, type = 'text/plain'): void => {
         response.writeHead(status, { 'content-type': type }).end(body);
       };
@@ -35,7 +41,8 @@ export class HealthServer {
         say(500, 'internal error\n');
       }
     });
-    this.#server.maxConnections = 64;
+    this.#server.maxConnections = MAX_CONNECTIONS;
+    limitPerAddress(this.#server, MAX_CONNECTIONS_PER_ADDRESS);
   }
 
   /** Rejects with the system's error when the port cannot be had. Port 0 takes a free one; resolves to the port. */

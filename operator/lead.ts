@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { LABELS } from '../policy/api/names.ts';
@@ -5,7 +6,7 @@ import { accessPolicyReconciler } from './access-policies/access-policy-controll
 import { createBundleSerials } from './bundles/bundle-serials.ts';
 import type { BundleSigningKey } from './bundles/bundle-signing-key.ts';
 import type { ReferenceSources } from './bundles/gather-references.ts';
-import { keySetsUsedBy, watchPolicies } from './bundles/policy-index.ts';
+import { keySetsPermittedTo, watchPolicies } from './bundles/policy-index.ts';
 import { createBundlePublisher } from './bundles/publish-bundle.ts';
 import { leaderCaches, type sharedCaches, startCaches, stopCaches } from './caches.ts';
 import type { OperatorConfig } from './config.ts';
@@ -42,11 +43,15 @@ export interface LeaderParts {
 const POLICY_WORKERS = 4;
 const KEY_SET_WORKERS = 4;
 
-/** Everything that one replica does alone. Resolves when its caches are complete and its controllers run; to what stops them. */
-export async function lead(parts: LeaderParts): Promise<{ stop(): Promise<void> }> {
+/**
+ * Everything that one replica does alone. Resolves when its caches are complete and its controllers run, or when `signal` is
+ * aborted before; to what stops them.
+ */
+export async function lead(parts: LeaderParts, signal: AbortSignal): Promise<{ stop(): Promise<void> }> {
   const { client, config, shared, sources, signingKey, events, log, registry, metrics } = parts;
   const caches = leaderCaches(parts);
-  await startCaches(caches);
+  await Promise.race([startCaches(caches), once(signal, 'abort')]);
+  if (signal.aborted) return { stop: () => stopCaches(caches) };
   const now = (): number => Date.now();
   const controllers: Controller[] = [];
   const ends: (() => void)[] = [];
@@ -63,7 +68,7 @@ export async function lead(parts: LeaderParts): Promise<{ stop(): Promise<void> 
     bundleKey: bundleKeyFingerprint(signingKey.spki),
     keySetsOf(namespace, name) {
       const policy = shared.accessPolicies.get({ namespace, name });
-      return policy === undefined ? [] : keySetsUsedBy(policy);
+      return policy === undefined ? [] : keySetsPermittedTo(policy, sources);
     },
     events,
     clock: systemClock,

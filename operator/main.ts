@@ -3,8 +3,9 @@ import { PortcullisError } from '../policy/errors.ts';
 import { createLogger, openLogSink } from '../runtime/log.ts';
 import { packageVersion } from '../runtime/version.ts';
 import { readOperatorConfig } from './config-file.ts';
+import { KubeError } from './kube/kube-client.ts';
 import { loadKubeConfig } from './kube/kube-config.ts';
-import { startOperator } from './start-operator.ts';
+import { type RunningOperator, startOperator } from './start-operator.ts';
 
 const HELP = `operator --config FILE
 
@@ -40,20 +41,18 @@ async function main(argv: readonly string[]): Promise<number | null> {
     log.fatal({ err: error }, 'uncaught');
     exit(1);
   });
-  const operator = await startOperator(config, {
-    kubeConfig: loadKubeConfig(),
-    log,
-    onLost: () => exit(1),
-  });
+  let operator: RunningOperator | null = null;
   let stopping = false;
   const stop = async (): Promise<void> => {
     if (stopping) exit(1);
     stopping = true;
-    await operator.stop();
+    await operator?.stop();
     exit(0);
   };
+  // Before the start, which may take long: the first process of a container ignores what it does not listen to.
   process.on('SIGTERM', () => void stop());
   process.on('SIGINT', () => void stop());
+  operator = await startOperator(config, { kubeConfig: loadKubeConfig(), log, onLost: () => exit(1) });
   return null;
 }
 
@@ -62,9 +61,7 @@ try {
   if (code !== null) process.exitCode = code;
 } catch (error) {
   const text =
-    error instanceof PortcullisError || (error as Error).name === 'KubeError'
-      ? (error as Error).message
-      : String((error as Error).stack);
+    error instanceof PortcullisError || error instanceof KubeError ? error.message : String((error as Error).stack);
   process.stderr.write(`operator: ${text}\n`);
   process.exit(1);
 }

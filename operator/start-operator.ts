@@ -1,8 +1,9 @@
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { loadBundleSigningKey } from './bundles/bundle-signing-key.ts';
-import { createCurrentSerials } from './bundles/current-serials.ts';
+import { currentSerials } from './bundles/current-serials.ts';
 import { gatherReferences, type ReferenceSources } from './bundles/gather-references.ts';
 import { type Reflectors, sharedCaches, startCaches, stopCaches } from './caches.ts';
 import type { OperatorConfig } from './config.ts';
@@ -42,6 +43,8 @@ const ELECTION_TIMEOUT_MS = 5_000;
 const REVIEW_TIMEOUT_MS = 3_000;
 /** A watch says something every minute; a cache that heard nothing for so long may be wrong. */
 const STALE_MS = 300_000;
+/** What a leader that stops may still write of its Events. */
+const LAST_EVENTS_MS = 2_000;
 /** Room beside the patches of pods. */
 const OTHER_REQUESTS_PER_SECOND = 50;
 
@@ -61,7 +64,7 @@ export async function startOperator(config: OperatorConfig, host: OperatorHost):
     config.namespace,
     () => generateKeyPairSync('ed25519').privateKey,
   );
-  const shared = sharedCaches({ client, log, metrics }, config.namespace);
+  const shared = sharedCaches({ client, log, metrics }, config.namespace, signingKey.publicKey);
   const { namespaces, services, keySets, accessPolicies, rateLimitPolicies, ownSecrets, referableSecrets } = shared;
   const sources: ReferenceSources = {
     ...{ keySets, ownSecrets, referableSecrets, namespaces },
@@ -72,7 +75,6 @@ export async function startOperator(config: OperatorConfig, host: OperatorHost):
   // A busy leader's requests must not keep reviews waiting.
   const reviewing = connectKubeClient(kubeConfig, { metrics, timeoutMs: REVIEW_TIMEOUT_MS });
   const lookups = { client: reviewing, namespaces, accessPolicies, rateLimitPolicies };
-  const { currentSerials } = createCurrentSerials(shared.bundles, signingKey.publicKey);
   const webhooks = new WebhookServer({
     registry,
     log,
@@ -82,7 +84,7 @@ export async function startOperator(config: OperatorConfig, host: OperatorHost):
         services,
         config,
         bundleKey: signingKey.spki,
-        serials: currentSerials,
+        serials: currentSerials(shared.bundles, signingKey.publicKey),
         events,
         registry,
       }),
@@ -117,13 +119,14 @@ export async function startOperator(config: OperatorConfig, host: OperatorHost):
     registry,
     metrics,
   };
+  const stopping = new AbortController();
   let leading: ReturnType<typeof lead> | null = null;
   const election = new LeaderElection({
     client: connectKubeClient(kubeConfig, { metrics, timeoutMs: ELECTION_TIMEOUT_MS }),
     lease: { namespace: config.namespace, name: config.leaseName },
     identity: `${config.podName}_${randomUUID()}`,
     onLeading() {
-      leading = lead(parts);
+      leading = lead(parts, stopping.signal);
       leading.catch((error: unknown) => {
         log.fatal({ err: error }, 'leading failed');
         host.onLost();
@@ -143,9 +146,11 @@ export async function startOperator(config: OperatorConfig, host: OperatorHost):
     healthPort,
     webhookPort,
     async stop() {
+      stopping.abort();
       await (await leading)?.stop();
       await election.release();
       await webhooks.stop();
+      await Promise.race([events.flush(), sleep(LAST_EVENTS_MS, undefined, { ref: false })]);
       await stopCaches(shared);
       await health.stop();
       log.info('operator stopped');

@@ -1,3 +1,9 @@
+/** Most entries of `SidecarStatus.notReady`. */
+export const MAX_REASONS = 16;
+
+/** Most characters of one of them. */
+export const MAX_REASON_LENGTH = 300;
+
 /** What is known of one kind of bundle: in use, and what is wrong with the newest file. */
 export interface BundleState {
   readonly namespace: string;
@@ -21,4 +27,6 @@ export interface SidecarStatus {
   /** Serial of each key set in use, by `namespace/name`. */
   readonly keySets: Readonly<Record<string, number>>;
   readonly draining: boolean;
+  /** What /readyz says against: at most 16 reasons of 300 characters each, in its order. */
+  readonly notReady: readonly string[];
 }

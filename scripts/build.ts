@@ -23,7 +23,7 @@ const replaced: Plugin = {
   name: 'replaced',
   setup(bundle) {
     const { version }: { version: string } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
-    bundle.onLoad({ filter: /\/(cli|runtime)\/version\.ts$/ }, () => ({
+    bundle.onLoad({ filter: /\/runtime\/version\.ts$/ }, () => ({
       contents: `export const packageVersion = () => ${JSON.stringify(version)};`,
     }));
     // Imported as an ES module, node:http would read each of its exports, and so load undici; the hooks of a pod wait for that.
@@ -50,6 +50,7 @@ async function bundle(name: string, entry: string): Promise<string> {
     minifyWhitespace: true,
     sourcemap: 'linked',
     legalComments: 'eof',
+    define: { 'import.meta.main': 'true' }, // unset in older Nodes, which would end with 0 and say nothing
     banner: { js: REQUIRE },
     plugins: [replaced],
     tsconfigRaw: '{}', // ours say nothing to esbuild

@@ -1,8 +1,9 @@
 import type { KeyObject } from 'node:crypto';
 import type { Logger } from 'pino';
 import { decodeBundle } from '../policy/bundle/decode.ts';
-import type { AccessBundle, Bundle, LimitsBundle } from '../policy/bundle/types.ts';
+import type { AccessBundle, Bundle, LimitsBundle, StoreConfig } from '../policy/bundle/types.ts';
 import type { PortcullisError } from '../policy/errors.ts';
+import { resolveConnection } from '../policy/evaluate/connection.ts';
 import type { LogSink } from '../runtime/log.ts';
 import type { BundleState, SidecarStatus } from '../runtime/sidecar-status.ts';
 import { type BundleLocation, BundleSource } from './bundle-source/bundle-source.ts';
@@ -211,11 +212,12 @@ export class Enforcement {
   ): Promise<void> {
     if (access !== null && verifier !== null && (this.#limitsSource === null || limits !== null)) {
       const { metrics, sink, use } = this.#options;
-      const wanted = JSON.stringify(limits?.store ?? access.store);
+      const { store: config } = resolveConnection(access, limits);
+      const wanted = JSON.stringify(config);
       const store =
         limits === null || (this.#store !== null && wanted === this.#storeConfig)
           ? this.#store
-          : await this.#openStore(limits, access);
+          : await this.#openStore(limits, config);
       let pipeline: Pipeline;
       try {
         const counted = limits === null || store === null ? null : { bundle: limits, store };
@@ -233,10 +235,9 @@ export class Enforcement {
     this.#verifier = verifier;
   }
 
-  /** The RateLimitPolicy's store, or where it names none the AccessPolicy's; else in memory. */
-  #openStore(limits: LimitsBundle, access: AccessBundle): Promise<LimiterStore> {
+  #openStore(limits: LimitsBundle, config: StoreConfig | null): Promise<LimiterStore> {
     const { log, replica } = this.#options;
-    return openStore(limits.store ?? access.store, {
+    return openStore(config, {
       group: `${limits.namespace}/${limits.name}`,
       replica,
       onStateChange: (available, cause) => {

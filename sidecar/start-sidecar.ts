@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { createLogger, type LogSink } from '../runtime/log.ts';
 import type { ForwardedProbe, HostPort, Listener } from '../runtime/sidecar-arguments.ts';
-import type { SidecarStatus } from '../runtime/sidecar-status.ts';
+import { MAX_REASON_LENGTH, MAX_REASONS, type SidecarStatus } from '../runtime/sidecar-status.ts';
 import { AdminServer } from './admin/admin-server.ts';
 import { ControlServer } from './control/control-server.ts';
 import { type BundleLocations, Enforcement } from './enforcement.ts';
@@ -87,12 +87,21 @@ export async function startSidecar(config: SidecarConfig): Promise<RunningSideca
     use: (pipeline) => (refuse.length === 0 ? traffic.use(pipeline) : undefined),
   });
   let draining = false;
-  const status = (): SidecarStatus => ({ uid, version: config.version, ...enforcement.status(), draining });
-  const notReady = (): string[] => [...refuse, ...traffic.problems, ...enforcement.notReady()];
+  const whyRefused = (): string[] => [...refuse, ...traffic.problems, ...enforcement.notReady()];
+  const notReady = (): string[] => (draining ? ['draining'] : whyRefused());
+  const status = (): SidecarStatus => ({
+    uid,
+    version: config.version,
+    ...enforcement.status(),
+    draining,
+    notReady: notReady()
+      .slice(0, MAX_REASONS)
+      .map((reason) => reason.slice(0, MAX_REASON_LENGTH)),
+  });
   const adminServer = new AdminServer({
     registry: metrics.registry,
     status,
-    notReady: () => (draining ? ['draining'] : notReady()),
+    notReady,
     notes: () => traffic.notes,
     probes: pod?.probes ?? [],
     onFault: (error) => log.error({ err: error }, 'admin request failed'),
@@ -113,7 +122,7 @@ export async function startSidecar(config: SidecarConfig): Promise<RunningSideca
             explain: async (request) => {
               const { policies } = enforcement;
               return policies === null || refuse.length > 0
-                ? refused(request, 'policy', 'policy_not_loaded', notReady())
+                ? refused(request, 'policy', 'policy_not_loaded', whyRefused())
                 : explain(policies, request, Date.now());
             },
           },

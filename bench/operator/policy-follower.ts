@@ -10,7 +10,7 @@ export interface PolicyStanding {
   readonly serial: number;
 }
 
-const TIMEOUT_MS = 100_000;
+const TIMEOUT_MS = 240_000;
 
 /** Watches what the operator says of AccessPolicies. */
 export class PolicyFollower {

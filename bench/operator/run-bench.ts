@@ -125,12 +125,6 @@ export async function runOperatorBench(
     const warnings = operator.warnings();
     await operator.stop();
     return { firstStart, rest, edits, restart, memory, warnings };
-  } catch (error) {
-    if (globalThis.process.env['BENCH_HOLD']) {
-      say(`HELD ${directory} ${server.kubeconfig} ${String(error)}`);
-      await sleep(3_000_000);
-    }
-    throw error;
   } finally {
     for (const end of ends.toReversed()) await end();
   }

@@ -76,7 +76,7 @@ export class SimulatedSidecars {
 
   #statusAt(address: string): SidecarStatus | null {
     const pod = this.#byAddress.get(address);
-    return pod === undefined ? null : { uid: address, version: '0.1.0', ...pod.loaded, draining: false };
+    return pod === undefined ? null : { uid: address, version: '0.1.0', ...pod.loaded, draining: false, notReady: [] };
   }
 
   #podChanged(now: Pod, mount: (pod: SimulatedPod) => void): void {

@@ -7,7 +7,7 @@ export const BENCH_NAMESPACE = 'bench';
 export const BENCH_POLICY = 'orders';
 
 const identity = { namespace: BENCH_NAMESPACE, name: BENCH_POLICY, serial: 1, mode: 'Enforce' } as const;
-const clientIp = { trustedHops: 0, trustedProxies: [] };
+const defaults = { store: null, clientIp: { trustedHops: 0, trustedProxies: [] } };
 // Never reached: a refused request would cost less than the admitted one that is measured.
 const rate = { limit: 100_000_000, windowMs: 60_000 };
 
@@ -17,7 +17,8 @@ export function accessBundle({ algorithm, kid, jwk }: TokenSet): AccessBundle {
     kind: 'Access',
     ...identity,
     store: null,
-    clientIp,
+    clientIp: null,
+    defaults,
     jwt: [
       {
         name: 'trading',
@@ -61,7 +62,8 @@ export function limitsBundle(redisUrl: string | null): LimitsBundle {
     kind: 'Limits',
     ...identity,
     store: redisUrl === null ? null : { redisUrl },
-    clientIp,
+    clientIp: null,
+    defaults,
     tiers: [],
     limits: [
       {

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HttpsKubeClient } from '../../operator/kube/https-kube-client.ts';
-import type { KubeObject, OwnerReference, Pod, ResourceType } from '../../operator/kube/objects.ts';
+import type { KubeObject, Pod } from '../../operator/kube/objects.ts';
 import { selects } from '../../operator/workloads/coverage-ports.ts';
 import { injectedOf, isEnding } from '../../operator/workloads/pod-view.ts';
+import { isRestartable, ownerFinder, restart } from '../../operator/workloads/rollout.ts';
 import { parseDuration } from '../../policy/api/duration.ts';
-import { OWN_ANNOTATIONS } from '../../policy/api/names.ts';
 import { PortcullisError } from '../../policy/errors.ts';
 import type { CommandIo } from '../token/run-token.ts';
 import { runKubeCommand, usage } from './command.ts';
@@ -24,18 +24,6 @@ Exit code: 0 when every pod enforces its policies, 1 when that did not come in t
 `;
 
 const POLL_MS = 500;
-const apps = <T extends KubeObject>(kind: string, plural: string): ResourceType<T> => ({
-  apiVersion: 'apps/v1',
-  kind,
-  plural,
-  namespaced: true,
-});
-const REPLICA_SETS = apps('ReplicaSet', 'replicasets');
-const RESTARTABLE: Readonly<Record<string, ResourceType<KubeObject>>> = {
-  Deployment: apps('Deployment', 'deployments'),
-  StatefulSet: apps('StatefulSet', 'statefulsets'),
-  DaemonSet: apps('DaemonSet', 'daemonsets'),
-};
 
 /** The command `portcullis protect`. Resolves to the exit code; see HELP. */
 export function runProtect(argv: readonly string[], io: CommandIo): Promise<number> {
@@ -56,7 +44,7 @@ export function runProtect(argv: readonly string[], io: CommandIo): Promise<numb
           const how = `kubectl annotate -n ${namespace} svc/${service} portcullis.dev/access-policy=POLICY`;
           throw new PortcullisError('config_invalid', `svc/${service} asks for no policy; first: ${how}`);
         }
-        await restartOwners(client, namespace, pods, io);
+        await restartOwners(client, pods, io);
         const old = new Set(pods.map(({ metadata }) => metadata.uid));
         return waitUntilEnforced(client, namespace, service, old, io.now() + timeoutMs, io);
       },
@@ -66,44 +54,24 @@ export function runProtect(argv: readonly string[], io: CommandIo): Promise<numb
   );
 }
 
-async function restartOwners(
-  client: HttpsKubeClient,
-  namespace: string,
-  pods: readonly Pod[],
-  io: CommandIo,
-): Promise<void> {
-  const owners = new Map<string, OwnerReference>();
+async function restartOwners(client: HttpsKubeClient, pods: readonly Pod[], io: CommandIo): Promise<void> {
+  const ownerOf = ownerFinder(client);
+  const owners = new Map<string | undefined, KubeObject>();
   const lone: string[] = [];
   for (const pod of pods) {
-    const owner = await topOwner(client, namespace, pod);
-    if (owner === null || RESTARTABLE[owner.kind] === undefined) lone.push(pod.metadata.name);
-    else owners.set(owner.uid, owner);
+    const owner = await ownerOf(pod);
+    if (isRestartable(owner.kind)) owners.set(owner.metadata.uid, owner);
+    else lone.push(pod.metadata.name);
   }
   if (lone.length > 0) {
     const problem = `these pods belong to nothing that can be restarted: ${lone.join(', ')}; delete and create them again`;
     throw new PortcullisError('config_invalid', problem);
   }
   if (owners.size === 0) throw new PortcullisError('config_invalid', 'the Service has no pods to protect');
-  const restart = { [OWN_ANNOTATIONS.restartedAt]: new Date(io.now()).toISOString() };
-  for (const { kind, name } of owners.values()) {
-    await client.patch(
-      RESTARTABLE[kind]!,
-      { namespace, name },
-      { spec: { template: { metadata: { annotations: restart } } } },
-    );
-    io.stderr.write(`restarted ${kind.toLowerCase()}/${name}\n`);
+  for (const owner of owners.values()) {
+    await restart(client, owner, io.now());
+    io.stderr.write(`restarted ${owner.kind!.toLowerCase()}/${owner.metadata.name}\n`);
   }
-}
-
-async function topOwner(
-  client: HttpsKubeClient,
-  namespace: string,
-  { metadata }: KubeObject,
-): Promise<OwnerReference | null> {
-  const owner = metadata.ownerReferences?.find(({ controller }) => controller === true);
-  if (owner?.kind !== 'ReplicaSet') return owner ?? null;
-  const replicaSet = await client.get(REPLICA_SETS, { namespace, name: owner.name });
-  return replicaSet?.metadata.ownerReferences?.find(({ controller }) => controller === true) ?? owner;
 }
 
 async function waitUntilEnforced(

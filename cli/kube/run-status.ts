@@ -39,7 +39,7 @@ export function runStatus(argv: readonly string[], io: CommandIo): Promise<numbe
 }
 
 /** Whether a pod enforces its policies, and nothing goes round the sidecar. */
-export function isWell({ enforced, protected: isProtected }: PodReport): boolean {
+function isWell({ enforced, protected: isProtected }: PodReport): boolean {
   return enforced === 'yes' && isProtected === 'yes';
 }
 

@@ -351,7 +351,7 @@ describe('policies of a directory', () => {
     assert.match(problems[0]!.text, /^policies\/more\.yaml:2:1 kind: warning: Deployment is left out/);
   });
 
-  it('take the store from a Secret, for both policies, unless it is replaced', () => {
+  it('take the store from a Secret, unless it is replaced', () => {
     const sources = {
       limits: edited(LIMITS, 'spec:', 'spec:\n  store: {redis: {secretRef: {name: redis-url}}}'),
       more: STORE,
@@ -360,7 +360,7 @@ describe('policies of a directory', () => {
       const { access, limits } = check(sources, chosen).policies!.compile(() => ({ serial: 1, verificationKeys: [] }));
       return [access.content!.store?.redisUrl, limits!.content!.store?.redisUrl];
     };
-    assert.deepEqual(stores({}), ['redis://127.0.0.1:6379', 'redis://127.0.0.1:6379']);
+    assert.deepEqual(stores({}), [undefined, 'redis://127.0.0.1:6379']);
     assert.deepEqual(stores({ redisUrl: 'redis://r:1' }), ['redis://r:1', 'redis://r:1']);
   });
 

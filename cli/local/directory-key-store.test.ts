@@ -37,7 +37,7 @@ async function settled() {
       store,
       now: () => now,
       generateKey: async (algorithm) => fakeKey(++keys, algorithm),
-      acknowledgements: () => [],
+      acknowledgements: [],
     });
   await reconcile(1);
   return { state, store, reconcile, directory: join(state, 'keys', 'auth.trading') };
@@ -161,7 +161,7 @@ test('two processes that rotate and are killed at any moment leave a whole keyri
     store,
     now: () => now,
     generateKey: async (algorithm) => fakeKey(1, algorithm),
-    acknowledgements: () => [],
+    acknowledgements: [],
   });
   assert.equal(result.halt, null);
 });

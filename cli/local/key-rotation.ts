@@ -71,7 +71,7 @@ export class KeyRotation {
     const spec = keySetSpecOf(resource);
     try {
       const store = await DirectoryKeyStore.open(this.#state, spec);
-      const acknowledgements = () => acknowledgedBy(name);
+      const acknowledgements = acknowledgedBy(name);
       const result = await reconcileKeySet({ spec, store, now: this.#now, generateKey, acknowledgements });
       for (const { reason, message } of result.events) {
         if (!QUIET.has(reason)) this.#say(`key set ${name}: ${message}`);

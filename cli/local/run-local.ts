@@ -1,7 +1,7 @@
 import { PortcullisError } from '../../policy/errors.ts';
 import { openLogSink } from '../../runtime/log.ts';
+import { packageVersion } from '../../runtime/version.ts';
 import type { CommandIo } from '../token/run-token.ts';
-import { packageVersion } from '../version.ts';
 import { LOCAL_HELP, parseLocalOptions } from './local-options.ts';
 import { startLocal } from './start-local.ts';
 import { startMessage } from './start-message.ts';

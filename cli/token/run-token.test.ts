@@ -19,7 +19,7 @@ const state = join(scratch, 'state');
 async function makeKeySet(namespace: string, algorithm: JwtAlgorithm, maxTokenLifetimeMs: number) {
   const spec = { ...rotating({ prePublishMs: HOUR }), namespace, algorithm, maxTokenLifetimeMs };
   const store = await DirectoryKeyStore.open(state, spec);
-  const { outputs } = await reconcileKeySet({ spec, store, now: () => NOW, generateKey, acknowledgements: () => [] });
+  const { outputs } = await reconcileKeySet({ spec, store, now: () => NOW, generateKey, acknowledgements: [] });
   assert(outputs !== null);
   return outputs;
 }

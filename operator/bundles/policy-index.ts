@@ -1,8 +1,10 @@
 import { outputsSecretName } from '../../policy/api/names.ts';
+import { mayUse } from '../../policy/compile/compile-authentication.ts';
 import type { ObjectCache } from '../kube/kube-client.ts';
 import type { KubeObject, ObjectKey, Secret } from '../kube/objects.ts';
 import type { CustomResource } from '../resources.ts';
 import type { BundleKind } from '../workloads/enforcement.ts';
+import { nameOf } from '../workloads/pod-view.ts';
 import { policyOfSecret } from './bundle-secret.ts';
 import { defaultStoreKey, type ReferenceSources, resourceIn } from './gather-references.ts';
 
@@ -40,7 +42,7 @@ export function watchPolicies(kind: BundleKind, caches: WatchedCaches, enqueue: 
   function policyChanged(now: CustomResource | undefined, before: CustomResource | undefined): void {
     const object = now ?? before;
     if (object === undefined) return;
-    const key = keyOf(object);
+    const key = nameOf(object);
     index(key, now === undefined ? [] : usedBy(now, sources));
     enqueue(key);
   }
@@ -48,7 +50,7 @@ export function watchPolicies(kind: BundleKind, caches: WatchedCaches, enqueue: 
   function enqueueUsers<T extends KubeObject>(type: string, cache: ObjectCache<T>): () => void {
     return cache.onChange((now, before) => {
       const object = now ?? before;
-      for (const key of (object && users.get(`${type} ${keyOf(object)}`)) ?? []) enqueue(key);
+      for (const key of (object && users.get(`${type} ${nameOf(object)}`)) ?? []) enqueue(key);
     });
   }
 
@@ -61,7 +63,7 @@ export function watchPolicies(kind: BundleKind, caches: WatchedCaches, enqueue: 
     bundles.onChange((now, before) => {
       const secret = now ?? before;
       const policy = secret && policyOfSecret(kind, secret.metadata.name);
-      if (policy) enqueue(keyOf({ metadata: { ...secret.metadata, name: policy } }));
+      if (policy) enqueue(nameOf({ metadata: { ...secret.metadata, name: policy } }));
     }),
   ];
   for (const policy of policies.all()) policyChanged(policy, undefined);
@@ -92,6 +94,17 @@ export function keySetsUsedBy(policy: CustomResource): readonly string[] {
   );
 }
 
+/** Those of them that it may use: a policy of one namespace must not hold up the keys of another by naming them. */
+export function keySetsPermittedTo(policy: CustomResource, sources: ReferenceSources): readonly string[] {
+  const { namespace = '' } = policy.metadata;
+  const labels = sources.namespaces.get({ name: namespace })?.metadata.labels ?? {};
+  return keySetsUsedBy(policy).filter((keySet) => {
+    const object = sources.keySets.get(objectKeyOf(keySet));
+    const resource = object && resourceIn(object);
+    return resource?.kind === 'SigningKeySet' && mayUse(resource, namespace, labels);
+  });
+}
+
 function usedBy(policy: CustomResource, sources: ReferenceSources): string[] {
   const { namespace = '' } = policy.metadata;
   const secrets = secretsUsedBy(policy).map((name) => ({ namespace, name }));
@@ -106,12 +119,8 @@ function usedBy(policy: CustomResource, sources: ReferenceSources): string[] {
   return [
     ...(crosses ? [`Namespace ${namespace}`] : []),
     ...[...secrets, ...outputs, ...(store === null ? [] : [store])].map(
-      (secret) => `Secret ${keyOf({ metadata: secret })}`,
+      (secret) => `Secret ${nameOf({ metadata: secret })}`,
     ),
     ...keySets.map((keySet) => `SigningKeySet ${keySet}`),
   ];
-}
-
-function keyOf({ metadata }: KubeObject): string {
-  return metadata.namespace === undefined ? metadata.name : `${metadata.namespace}/${metadata.name}`;
 }

@@ -1,9 +1,8 @@
 import { formatPath } from '../../policy/api/problem.ts';
 import type { Finding, FindingCode } from '../../policy/compile/finding.ts';
 import { listed } from '../../policy/compile/suggest.ts';
-import type { Condition } from '../kube/objects.ts';
 import type { CommonStatus } from '../resources.ts';
-import type { FoundStatus } from '../status/conditions.ts';
+import { type Found, type FoundStatus, no, yes } from '../status/conditions.ts';
 import type { Enforcement } from '../workloads/enforcement.ts';
 
 /** What one reconciliation found of a policy. */
@@ -25,8 +24,6 @@ export interface NotReady {
   readonly reason: 'NotAccepted' | 'Conflicted' | 'SecretMissing';
   readonly message: string;
 }
-
-type Found = Omit<Condition, 'lastTransitionTime' | 'observedGeneration'>;
 
 const MAX_LINES = 100;
 const MAX_LINE = 300;
@@ -54,7 +51,11 @@ export function findingLines(findings: readonly Finding[]): string {
   const lines = findings
     .toSorted((one, other) => Number(one.severity === 'warning') - Number(other.severity === 'warning'))
     .map(({ severity, path, message }) => {
-      const line = `${severity === 'warning' ? 'warning: ' : ''}${formatPath(path)}: ${message}`;
+      // Messages quote what was written, and terminals obey control characters.
+      const line = `${severity === 'warning' ? 'warning: ' : ''}${formatPath(path)}: ${message}`.replace(
+        /\p{Cc}+/gu,
+        ' ',
+      );
       return line.length > MAX_LINE ? `${line.slice(0, MAX_LINE)}…` : line;
     });
   return lines.length > MAX_LINES
@@ -97,12 +98,4 @@ function enforced({ kind, name, notReady, inUse }: PolicyPicture): Found {
 function degraded({ secretMissing }: PolicyPicture): Found {
   if (secretMissing === null) return no('Degraded', 'AsExpected', '');
   return yes('Degraded', 'SecretMissing', secretMissing);
-}
-
-function yes(type: string, reason: string, message: string): Found {
-  return { type, status: 'True', reason, message };
-}
-
-function no(type: string, reason: string, message: string): Found {
-  return { type, status: 'False', reason, message };
 }

@@ -163,6 +163,7 @@ describe('policy controllers', () => {
     await create(ACCESS_POLICIES, { authentication: jwtOf() });
     const [, reason, message] = (await condition('Accepted')) ?? [];
     assert.equal(reason, 'RefNotFound');
+    assert.deepEqual(reasons(), ['RefNotFound']);
     assert.match(
       message ?? '',
       /^spec\.authentication\.jwt\[0\]\.keySetRef\.name: key set trading\/keys does not exist/,
@@ -226,7 +227,7 @@ describe('policy controllers', () => {
     const secret = redisSecret({});
     await client.create(SECRETS, { ...secret, metadata: { namespace: OPERATOR_NAMESPACE, name: 'store' } });
     assert.equal((await condition('Ready'))?.[0], 'True');
-    assert.equal((await bundle()).store?.redisUrl, 'redis://redis:6379');
+    assert.equal((await bundle()).defaults.store?.redisUrl, 'redis://redis:6379');
   });
 
   it('restore a bundle that was tampered with at once, and report it', async () => {

@@ -87,7 +87,10 @@ export function policyReconciler(
     });
     // The status says Progressing before anybody is asked to load the bundle.
     if (await writeStatus(client, type, object, status, now())) {
-      if (became(object.status, status, 'Accepted', 'False')) tell('Warning', 'Invalid', findingLines(findings));
+      if (became(object.status, status, 'Accepted', 'False')) {
+        const { reason } = status.conditions.find(({ type }) => type === 'Accepted')!;
+        tell('Warning', reason, findingLines(findings));
+      }
       if (became(object.status, status, 'Enforced', 'True')) tell('Normal', 'EnforcedByAll', 'all pods run the policy');
     }
     if (inUse !== null) pods.expect(policy, inUse);

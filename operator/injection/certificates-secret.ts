@@ -49,6 +49,11 @@ export function readCertificates({ data = {} }: Secret): CertificateState {
   return { authorities, leaf: readLeaf(text(data['tls.crt']), text(data['tls.key']), authorities) };
 }
 
+/** Whether something stands where the certificate to be served belongs, of use or not: a Secret is made before it is. */
+export function holdsServerCertificate({ data = {} }: Secret): boolean {
+  return text(data['tls.crt']) !== '' || text(data['tls.key']) !== '';
+}
+
 /** The certificate to be served, whoever wrote the Secret; null when there is none, or the key is not its own. */
 export function readServerCertificate({ data = {} }: Secret): ServerCertificate | null {
   const certificate = text(data['tls.crt']);

@@ -61,6 +61,17 @@ it('reads what cert-manager writes: a chain, its key, and the authority', async 
   assert.deepEqual(used, [chain]);
 });
 
+it('waits for a Secret that holds no certificate yet', async () => {
+  await client.create(SECRETS, certificateSecret(KEY, { authorities: [authority], leaf: null }, null));
+  watch();
+  assert.deepEqual([used.length, damaged], [0, 0]);
+  const leaf = await newLeaf();
+  await client.replace(SECRETS, certificateSecret(KEY, { authorities: [authority], leaf }, null));
+  assert.deepEqual(used, [leaf.certificate]);
+  await client.patch(SECRETS, KEY, { data: { 'tls.crt': '' } });
+  assert.equal(damaged, 1, 'half of it is damaged');
+});
+
 it('keeps what it has when the Secret is damaged or gone', async () => {
   const leaf = await newLeaf();
   await client.create(SECRETS, certificateSecret(KEY, { authorities: [authority], leaf }, null));

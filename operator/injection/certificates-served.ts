@@ -1,10 +1,11 @@
 import type { ObjectCache } from '../kube/kube-client.ts';
 import type { ObjectKey, Secret } from '../kube/objects.ts';
-import { readServerCertificate, type ServerCertificate } from './certificates-secret.ts';
+import { holdsServerCertificate, readServerCertificate, type ServerCertificate } from './certificates-secret.ts';
 
 /**
- * Hands over the certificate in the Secret of that key now and whenever it changes, whoever writes it. A Secret that is gone
- * or damaged changes nothing: what was handed over last serves on, and `onDamaged` is told. Returns what ends it.
+ * Hands over the certificate in the Secret of that key now and whenever it changes, whoever writes it. A Secret that is gone,
+ * or holds none yet, changes nothing, nor does a damaged one, of which `onDamaged` is told: what was handed over last serves
+ * on. Returns what ends it.
  */
 export function watchServerCertificate(
   cache: ObjectCache<Secret>,
@@ -14,7 +15,7 @@ export function watchServerCertificate(
 ): () => void {
   let used = '';
   const look = (secret: Secret | undefined): void => {
-    if (secret === undefined) return;
+    if (secret === undefined || !holdsServerCertificate(secret)) return;
     const certificate = readServerCertificate(secret);
     if (certificate === null) onDamaged();
     else if (certificate.certificate !== used) {

@@ -24,6 +24,8 @@ export interface CapturedPort extends CoveredPort {
   readonly listen: number;
   /** Port of the node that leads to it; moves with it in Takeover. */
   readonly hostPort: number | null;
+  /** The node's address that it is bound to; null: every one. */
+  readonly hostIP: string | null;
 }
 
 type PodSpec = NonNullable<Pod['spec']>;
@@ -101,7 +103,7 @@ export function injectPod(pod: Pod, coverage: Coverage, options: InjectionOption
 /** In Bind the sidecar listens at the application's own ports; in Takeover at its own, past those that are taken. */
 function capturedPorts(pod: Pod, { settings, ports }: Coverage, sidecar: SidecarTemplate): CapturedPort[] {
   if (settings?.capture === 'Bind')
-    return ports.map((covered) => ({ ...covered, listen: covered.port, hostPort: null }));
+    return ports.map((covered) => ({ ...covered, listen: covered.port, hostPort: null, hostIP: null }));
   const declared = portContainers(pod).flatMap((container) => container.ports ?? []);
   const taken = new Set([
     sidecar.adminPort,
@@ -115,7 +117,7 @@ function capturedPorts(pod: Pod, { settings, ports }: Coverage, sidecar: Sidecar
     while (taken.has(next)) next++;
     const at = hostPorts.findIndex(({ containerPort }) => containerPort === covered.port);
     const [moved] = at < 0 ? [] : hostPorts.splice(at, 1);
-    return { ...covered, listen: next++, hostPort: moved?.hostPort ?? null };
+    return { ...covered, listen: next++, hostPort: moved?.hostPort ?? null, hostIP: moved?.hostIP ?? null };
   });
 }
 
@@ -126,10 +128,14 @@ function isTcp({ protocol = 'TCP' }: ContainerPort): boolean {
 /** A name that stays behind would win over the sidecar's, and a port of the node would go past it: they leave every container. */
 function rewritePorts(container: Container, captured: readonly CapturedPort[]): Container {
   if (container.ports === undefined || captured.length === 0) return container;
+  const moved = { name: new Set(), hostPort: new Set() };
+  for (const { name, hostPort } of captured) {
+    moved.name.add(name);
+    moved.hostPort.add(hostPort);
+  }
   const ports = container.ports.map((port) => {
     const { name, hostPort, ...rest } = port;
-    const isMoved = (member: 'name' | 'hostPort'): boolean =>
-      isTcp(port) && captured.some((covered) => covered[member] === port[member]);
+    const isMoved = (member: 'name' | 'hostPort'): boolean => isTcp(port) && moved[member].has(port[member]);
     return {
       ...(name !== undefined && !isMoved('name') && { name }),
       ...rest,

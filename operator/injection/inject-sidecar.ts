@@ -105,11 +105,12 @@ export function sidecarVolumes({
   ];
 }
 
-function trafficPort({ name, listen, hostPort }: CapturedPort): ContainerPort {
+function trafficPort({ name, listen, hostPort, hostIP }: CapturedPort): ContainerPort {
   return {
     ...(name !== null && { name }),
     containerPort: listen,
     ...(hostPort !== null && { hostPort }),
+    ...(hostPort !== null && hostIP !== null && { hostIP }),
     protocol: 'TCP',
   };
 }

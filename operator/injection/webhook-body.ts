@@ -6,7 +6,10 @@ import type { IncomingMessage } from 'node:http';
  */
 export const MAX_REVIEW_BYTES = 6 * 1024 * 1024;
 
-/** Most that is held of all reviews at a time. */
+/** Reviews up to this are always read: who only announces large ones must not keep them out. As many as there are connections fit. */
+export const SMALL_REVIEW_BYTES = 64 * 1024;
+
+/** Most that is held of larger reviews at a time. */
 export const MAX_HELD_BYTES = 64 * 1024 * 1024;
 
 /** Past this nobody waits for the end of what is thrown away. */

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import express, { type Response } from 'express';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
+import { limitPerAddress } from '../limit-per-address.ts';
 import type { ServerCertificate } from './certificates-secret.ts';
 import {
   type AdmissionAnswer,
@@ -13,7 +14,7 @@ import {
   reviewResponse,
 } from './review.ts';
 import { within } from './review-deadline.ts';
-import { MAX_HELD_BYTES, MAX_REVIEW_BYTES, readReviewBody, uidIn } from './webhook-body.ts';
+import { MAX_HELD_BYTES, MAX_REVIEW_BYTES, readReviewBody, SMALL_REVIEW_BYTES, uidIn } from './webhook-body.ts';
 import { WebhookMetrics } from './webhook-metrics.ts';
 
 /** What webhooks are served from. */
@@ -29,6 +30,9 @@ export interface WebhookServerOptions {
 /** Less than the 5 s after which the API server speaks for us. */
 const DEADLINE_MS = 4_000;
 const STOP_MS = 5_000;
+const MAX_CONNECTIONS = 1_024;
+/** Any pod reaches the port; an API server uses one connection for each review that it waits for. */
+const MAX_CONNECTIONS_PER_ADDRESS = 256;
 
 const SERVER_OPTIONS = {
   minVersion: 'TLSv1.2',
@@ -65,7 +69,8 @@ export class WebhookServer {
       res.status(404).type('text/plain').send('not found\n');
     });
     this.#server = createServer(SERVER_OPTIONS, app);
-    this.#server.maxConnections = 1_024;
+    this.#server.maxConnections = MAX_CONNECTIONS;
+    limitPerAddress(this.#server, MAX_CONNECTIONS_PER_ADDRESS);
   }
 
   /** Serves with this certificate from the next connection on. */
@@ -111,7 +116,7 @@ export class WebhookServer {
     const bytes = Number(req.headers['content-length']);
     if (!Number.isSafeInteger(bytes)) return refuse(res, 411, 'a Content-Length is needed');
     const tooMuch = this.#tooMuch(bytes);
-    const held = tooMuch === null ? bytes : 0;
+    const held = tooMuch === null && bytes > SMALL_REVIEW_BYTES ? bytes : 0;
     this.#heldBytes += held;
     try {
       const { head, text } = await readReviewBody(req, tooMuch === null);
@@ -132,7 +137,7 @@ export class WebhookServer {
     const [is, limit] = [bytes, MAX_REVIEW_BYTES].map((count) => (count / 2 ** 20).toFixed(1));
     if (bytes > MAX_REVIEW_BYTES)
       return `the request has ${is} MiB, and Portcullis reads at most ${limit} MiB; make the object smaller`;
-    return this.#heldBytes + bytes > MAX_HELD_BYTES
+    return bytes > SMALL_REVIEW_BYTES && this.#heldBytes + bytes > MAX_HELD_BYTES
       ? 'Portcullis reads too many large requests at this time; try again'
       : null;
   }

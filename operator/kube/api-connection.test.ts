@@ -126,7 +126,7 @@ describe('ApiConnection', () => {
       response.on('error', () => {});
       for (let i = 0; i < 70; i++) response.write(Buffer.alloc(1024 * 1024, 32));
     });
-    await assert.rejects(connection.json(GET), { status: 0, message: /larger than 67108864 bytes/ });
+    await assert.rejects(connection.json(GET), { status: 0, message: /larger than 16777216 bytes/ });
   });
 
   it('sends a GET again, on a new connection, that met one closed meanwhile', async (t) => {

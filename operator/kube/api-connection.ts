@@ -30,7 +30,8 @@ export interface ConnectionOptions {
 
 /** Below the API server's 90 s, so that it seldom closes a connection that we are about to use. */
 const IDLE_MS = 30_000;
-const MAX_RESPONSE_BYTES = 64 * 1024 * 1024;
+/** Three of the largest objects that etcd takes. A page of a list that is larger is asked for in smaller ones. */
+const MAX_RESPONSE_BYTES = 16 * 1024 * 1024;
 const MAX_MESSAGE_CHARACTERS = 2048;
 
 /**
@@ -143,7 +144,8 @@ async function readText(response: IncomingMessage): Promise<string> {
   let bytes = 0;
   for await (const chunk of response as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > MAX_RESPONSE_BYTES) throw new Error(`the answer is larger than ${MAX_RESPONSE_BYTES} bytes`);
+    if (bytes > MAX_RESPONSE_BYTES)
+      throw new KubeError(0, 'TooLarge', `the answer is larger than ${MAX_RESPONSE_BYTES} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString();

@@ -196,4 +196,11 @@ describe('KubeEventRecorder', () => {
     assert.ok((made?.metadata.name.length ?? 999) <= 253);
     assert.equal(made?.message.length, 1024);
   });
+
+  it('folds messages that differ only where they are cut', async () => {
+    const { recorder, server } = rig();
+    for (const end of ['a', 'b']) recorder.record(event({ message: `${'m'.repeat(5000)}${end}` }));
+    await recorder.flush();
+    assert.equal(server.size, 1);
+  });
 });

@@ -16,7 +16,7 @@ export interface CoreEvent extends KubeObject {
   /** RFC 3339. */
   readonly firstTimestamp: string;
   readonly lastTimestamp: string;
-  readonly source: { readonly component: string; readonly host?: string };
+  readonly source: { readonly component: string };
   readonly reportingComponent: string;
   readonly reportingInstance: string;
 }
@@ -36,9 +36,11 @@ export interface EventRecorderOptions {
   readonly clock?: Clock;
 }
 
+/** What an Event goes on saying. Kept for long, so without the rest of the object. */
+type Said = Pick<CoreEvent, 'metadata' | 'involvedObject' | 'type' | 'reason' | 'message'>;
+
 interface Series {
-  readonly record: EventRecord;
-  readonly name: string;
+  readonly said: Said;
   readonly firstAt: number;
   lastAt: number;
   count: number;
@@ -70,18 +72,19 @@ export class KubeEventRecorder implements EventRecorder {
   }
 
   record(record: EventRecord): void {
-    const { name, namespace, uid } = record.about.metadata;
-    const object = `${record.about.kind}/${namespace}/${name}/${uid}`;
+    const said = saidBy(record);
+    const { kind, namespace, name, uid } = said.involvedObject;
+    const object = `${kind}/${namespace}/${name}/${uid}`;
     if (!this.#admits(object)) {
-      this.#dropped('rate', record);
+      this.#dropped('rate', said);
       return;
     }
-    const series = this.#seriesOf(`${object}/${record.type}/${record.reason}/${record.message}`, record);
+    const series = this.#seriesOf(`${object}/${said.type}/${said.reason}/${said.message}`, said);
     series.count++;
     series.lastAt = this.#clock.epoch();
     if (series.queued) return;
     if (this.#queue.length === MOST_QUEUED) {
-      this.#dropped('queue', record);
+      this.#dropped('queue', said);
       return;
     }
     series.queued = true;
@@ -102,10 +105,9 @@ export class KubeEventRecorder implements EventRecorder {
     return true;
   }
 
-  #seriesOf(key: string, record: EventRecord): Series {
+  #seriesOf(key: string, said: Said): Series {
     const now = this.#clock.epoch();
-    const name = `${record.about.metadata.name.slice(0, 230)}.${randomBytes(8).toString('hex')}`;
-    const made = { record, name, firstAt: now, lastAt: now, count: 0, written: false, queued: false };
+    const made = { said, firstAt: now, lastAt: now, count: 0, written: false, queued: false };
     const series = this.#series.get(key) ?? made;
     remember(this.#series, key, series);
     return series;
@@ -127,8 +129,8 @@ export class KubeEventRecorder implements EventRecorder {
         const { status = 0, retryAfterMs = 0 } = error instanceof KubeError ? error : {};
         const passing = status === 0 || status === 429 || status >= 500;
         if (!passing || attempt === ATTEMPTS) {
-          this.#options.log.debug({ reason: series.record.reason, err: error }, 'Event not written');
-          return this.#dropped('refused', series.record);
+          this.#options.log.debug({ reason: series.said.reason, err: error }, 'Event not written');
+          return this.#dropped('refused', series.said);
         }
         await pause(this.#clock, Math.max(retryAfterMs ?? 0, backoffMs(attempt, 1000, 10_000)));
       }
@@ -155,18 +157,10 @@ export class KubeEventRecorder implements EventRecorder {
     series.written = true;
   }
 
-  #eventOf({ record, name, firstAt, lastAt, count }: Series): CoreEvent {
+  #eventOf({ said, firstAt, lastAt, count }: Series): CoreEvent {
     const { component, instance } = this.#options;
-    const { about, type, reason, message } = record;
-    const { namespace, name: objectName, uid, resourceVersion } = about.metadata;
-    const { apiVersion, kind } = about;
     return {
-      // Events about what has no namespace are kept in `default`.
-      metadata: { namespace: namespace ?? 'default', name },
-      involvedObject: { apiVersion, kind, namespace, name: objectName, uid, resourceVersion },
-      type,
-      reason,
-      message: message.length > MAX_MESSAGE_CHARACTERS ? `${message.slice(0, MAX_MESSAGE_CHARACTERS - 1)}…` : message,
+      ...said,
       count,
       firstTimestamp: timestamp(firstAt),
       lastTimestamp: timestamp(lastAt),
@@ -176,10 +170,26 @@ export class KubeEventRecorder implements EventRecorder {
     };
   }
 
-  #dropped(why: 'rate' | 'queue' | 'refused', { reason }: EventRecord): void {
+  #dropped(why: 'rate' | 'queue' | 'refused', { reason }: Said): void {
     this.#options.metrics.eventsDropped.inc({ reason: why });
     this.#options.log.debug({ why, reason }, 'Event dropped');
   }
+}
+
+function saidBy({ about, type, reason, message }: EventRecord): Said {
+  const { apiVersion, kind } = about;
+  const { namespace, name, uid, resourceVersion } = about.metadata;
+  return {
+    // Events about what has no namespace are kept in `default`.
+    metadata: {
+      namespace: namespace ?? 'default',
+      name: `${name.slice(0, 230)}.${randomBytes(8).toString('hex')}`,
+    },
+    involvedObject: { apiVersion, kind, namespace, name, uid, resourceVersion },
+    type,
+    reason,
+    message: message.length > MAX_MESSAGE_CHARACTERS ? `${message.slice(0, MAX_MESSAGE_CHARACTERS - 1)}…` : message,
+  };
 }
 
 /** Puts the entry last, and forgets the one that was used longest ago. */

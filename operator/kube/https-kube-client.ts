@@ -5,7 +5,7 @@ import { loadKubeConfig } from './kube-config.ts';
 import type { KubeObject, ObjectKey, ResourceType } from './objects.ts';
 import { readWatch, type WatchEvent, type WatchRequest } from './watch-stream.ts';
 
-const PAGE = '500';
+const PAGE = 500;
 const PATCH_TYPES = { merge: 'application/merge-patch+json', strategic: 'application/strategic-merge-patch+json' };
 /** Unknown fields are refused rather than dropped, and changes are ours in managedFields. */
 const WRITE = { fieldManager: FIELD_MANAGER, fieldValidation: 'Strict' };
@@ -135,9 +135,18 @@ export class HttpsKubeClient implements KubeClient {
     const path = collectionPath(type, namespace);
     const items: T[] = [];
     let next: string | undefined;
+    let limit = PAGE;
     for (;;) {
-      const query = { ...selectors, limit: PAGE, continue: next };
-      const page = (await this.#api.json({ method: 'GET', path, query })) as Page<T>;
+      const query = { ...selectors, limit: String(limit), continue: next };
+      let page: Page<T>;
+      try {
+        page = (await this.#api.json({ method: 'GET', path, query })) as Page<T>;
+      } catch (error) {
+        // Users can make any object as large as etcd takes.
+        if (!isReason(error, 'TooLarge') || limit === 1) throw error;
+        limit = Math.ceil(limit / 8);
+        continue;
+      }
       for (const item of page.items ?? []) items.push(keep(withoutManagedFields(typed(type, item))));
       next = page.metadata.continue || undefined;
       if (next === undefined) return { items, resourceVersion: page.metadata.resourceVersion };

@@ -102,6 +102,7 @@ export interface ContainerPort {
   readonly containerPort: number;
   readonly protocol?: string;
   readonly hostPort?: number;
+  readonly hostIP?: string;
 }
 
 /** core/v1 Probe, as much as is rewritten; other members are kept as they are. */

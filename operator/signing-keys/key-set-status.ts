@@ -3,10 +3,8 @@ import { rotationAt } from '../../policy/keys/next-key.ts';
 import type { KeySetSpec } from '../../policy/keys/spec.ts';
 import type { Acknowledgement } from '../../policy/keys/step.ts';
 import type { SigningKeySetStatus } from '../resources.ts';
-import type { FoundStatus } from '../status/conditions.ts';
+import { type Found, type FoundStatus, no, yes } from '../status/conditions.ts';
 import type { ReconcileResult } from './reconcile-key-set.ts';
-
-type Found = FoundStatus<SigningKeySetStatus>['conditions'][number];
 
 /** The status of a key set that was reconciled. `previous`: what it said before, part of which is to be remembered. */
 export function keySetStatus(
@@ -91,12 +89,4 @@ function seconds(at: number | null): string | undefined {
 
 function keys(count: number): string {
   return count === 1 ? '1 key' : `${count} keys`;
-}
-
-function yes(type: string, reason: string, message: string): Found {
-  return { type, status: 'True', reason, message };
-}
-
-function no(type: string, reason: string, message: string): Found {
-  return { type, status: 'False', reason, message };
 }

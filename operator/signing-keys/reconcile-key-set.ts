@@ -5,7 +5,7 @@ import type { KeyMaterial, Keyring } from '../../policy/keys/keyring.ts';
 import type { KeySetOutputs } from '../../policy/keys/outputs.ts';
 import { plan } from '../../policy/keys/plan.ts';
 import type { KeySetSpec } from '../../policy/keys/spec.ts';
-import type { Acknowledgement, Halt, WaitReason } from '../../policy/keys/step.ts';
+import type { Acknowledgement, Halt } from '../../policy/keys/step.ts';
 import { eventOf, type KeySetEvent } from './key-set-event.ts';
 import type { KeySetStore } from './key-set-store.ts';
 
@@ -17,7 +17,7 @@ export interface ReconcileInput {
   readonly now: () => number;
   readonly generateKey: (algorithm: JwtAlgorithm) => Promise<KeyMaterial>;
   /** One entry for every counted consumer, with the key set serial it has loaded. */
-  readonly acknowledgements: () => readonly Acknowledgement[];
+  readonly acknowledgements: readonly Acknowledgement[];
 }
 
 /** What a reconciliation found and did. */
@@ -30,10 +30,6 @@ export interface ReconcileResult {
   readonly events: readonly KeySetEvent[];
   /** Why the key set stands still until a person acts or the clock catches up; null: it does not. */
   readonly halt: Halt | null;
-  /** What the next changes wait for. */
-  readonly waitingFor: readonly WaitReason[];
-  /** Counted consumers that have not loaded the next key. */
-  readonly laggards: readonly string[];
   /** Epoch milliseconds at which to come again; null: only when spec, store or acknowledgements change. */
   readonly nextAt: number | null;
 }
@@ -54,22 +50,14 @@ export async function reconcileKeySet(input: ReconcileInput): Promise<ReconcileR
     const stored = await store.readKeyring();
     const keyring = stored?.keyring ?? null;
     const initialised = keyring !== null || (await store.wasInitialised());
-    const context = { initialised, acknowledgements: acknowledgements() };
+    const context = { initialised, acknowledgements };
     const at = now();
     const step = plan(spec, outputs, keyring, at, context);
     switch (step.kind) {
       case 'Halt':
-        return { outputs, keyring, events, halt: step, waitingFor: [], laggards: [], nextAt: step.until };
+        return { outputs, keyring, events, halt: step, nextAt: step.until };
       case 'Wait':
-        return {
-          outputs,
-          keyring,
-          events,
-          halt: null,
-          waitingFor: step.reasons,
-          laggards: step.laggards,
-          nextAt: step.until,
-        };
+        return { outputs, keyring, events, halt: null, nextAt: step.until };
       case 'WriteOutputs':
         await store.writeOutputs(step.outputs);
         events.push(eventOf(step, null));
@@ -85,9 +73,7 @@ export async function reconcileKeySet(input: ReconcileInput): Promise<ReconcileR
   throw new PortcullisError(
     'keyring_conflict',
     `key set ${spec.namespace}/${spec.name} did not settle in ${MAX_EFFECTS} steps`,
-    {
-      retry: 'later',
-    },
+    { retry: 'later' },
   );
 }
 

@@ -64,13 +64,7 @@ async function reconcile(
   const acknowledgements = options.acknowledgements(`${spec.namespace}/${spec.name}`);
   const store = new SecretKeySetStore(client, operatorNamespace, spec);
   try {
-    const result = await reconcileKeySet({
-      spec,
-      store,
-      now,
-      generateKey,
-      acknowledgements: () => acknowledgements,
-    });
+    const result = await reconcileKeySet({ spec, store, now, generateKey, acknowledgements });
     for (const { type, reason, message } of result.events) {
       if (!QUIET.has(reason)) record(options, object, type, reason, message);
     }

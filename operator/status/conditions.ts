@@ -3,14 +3,24 @@ import { type KubeClient, KubeError } from '../kube/kube-client.ts';
 import type { Condition, ResourceType } from '../kube/objects.ts';
 import type { CommonStatus, CustomResource } from '../resources.ts';
 
-/** A condition as a controller finds it: without the time since when it has been so. */
-export type FoundCondition = Omit<Condition, 'lastTransitionTime'>;
+/** A condition as a controller finds it: without since when, and about which generation. */
+export type Found = Omit<Condition, 'lastTransitionTime' | 'observedGeneration'>;
 
 /** What a controller found of one object: everything that its status is to say. */
 export type FoundStatus<Status extends CommonStatus> = Omit<Status, 'conditions' | 'observedGeneration'> & {
   /** Each is about the generation of the object that was looked at. */
-  readonly conditions: readonly Omit<FoundCondition, 'observedGeneration'>[];
+  readonly conditions: readonly Found[];
 };
+
+/** A condition that is True. */
+export function yes(type: string, reason: string, message: string): Found {
+  return { type, status: 'True', reason, message };
+}
+
+/** A condition that is False. */
+export function no(type: string, reason: string, message: string): Found {
+  return { type, status: 'False', reason, message };
+}
 
 /**
  * The conditions with one of them set, in their order. lastTransitionTime is `now` (epoch milliseconds) when the status is
@@ -18,7 +28,7 @@ export type FoundStatus<Status extends CommonStatus> = Omit<Status, 'conditions'
  */
 export function setCondition(
   previous: readonly Condition[] | undefined,
-  found: FoundCondition,
+  found: Omit<Condition, 'lastTransitionTime'>,
   now: number,
 ): Condition[] {
   const conditions = [...(previous ?? [])];

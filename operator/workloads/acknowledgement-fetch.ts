@@ -18,7 +18,10 @@ async function fetchStatus(agent: Agent, host: string, port: number): Promise<Si
   const signal = AbortSignal.timeout(TIMEOUT_MS);
   try {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      get({ agent, host, port, path: '/status', signal }, resolve).on('error', reject);
+      get({ agent, host, port, path: '/status', signal }, resolve)
+        .on('error', reject)
+        // An answer of 101 is no response and no error: without this it would be waited for for ever.
+        .on('close', () => reject(new TypeError('no answer')));
     });
     return parseSidecarStatus(await bodyOf(response));
   } catch (error) {

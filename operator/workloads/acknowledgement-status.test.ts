@@ -13,6 +13,10 @@ test('takes what a sidecar says, and leaves out what it does not know', () => {
   const refused = withAccess({ error: { code: 'bundle_unsigned', message: 'm'.repeat(2000) } });
   const parsed = parseSidecarStatus(JSON.stringify(refused));
   assert.deepEqual(parsed.bundles.access?.error, { code: 'bundle_unsigned', message: 'm'.repeat(1024) });
+  const { notReady, ...older } = good;
+  assert.deepEqual(parseSidecarStatus(JSON.stringify(older)), { ...older, notReady: [] });
+  const long = { ...good, notReady: ['r'.repeat(400), 'red \u001b[31m, \u202e, two\nlines'] };
+  assert.deepEqual(parseSidecarStatus(JSON.stringify(long)).notReady, ['r'.repeat(300), 'red  [31m,  , two lines']);
 });
 
 test('refuses every answer that a sidecar does not give', async (t) => {
@@ -31,6 +35,9 @@ test('refuses every answer that a sidecar does not give', async (t) => {
       keySets: Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`a/${i}`, 1])),
     },
     'draining as text': { ...good, draining: 'no' },
+    'reasons as text': { ...good, notReady: 'AddressInUse' },
+    'a reason that is no text': { ...good, notReady: [{}] },
+    'reasons without end': { ...good, notReady: Array.from({ length: 17 }, () => 'x') },
   };
   for (const [name, status] of Object.entries(table)) {
     await t.test(name, () => assert.throws(() => parseSidecarStatus(JSON.stringify(status)), TypeError));

@@ -1,11 +1,13 @@
-import type { BundleState, SidecarStatus } from '../../runtime/sidecar-status.ts';
+import { type BundleState, MAX_REASON_LENGTH, MAX_REASONS, type SidecarStatus } from '../../runtime/sidecar-status.ts';
 
 const MAX_KEY_SETS = 256;
+/** Also what makes a terminal do things, or text read backwards. */
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 const CODE = /^[a-z][a-z0-9_]{0,63}$/;
 
 /**
  * What a pod says at /status. A pod may say anything: members of another type make the whole answer void, texts are cut,
- * and members that this version does not know are left out. Throws a SyntaxError or TypeError that says what is wrong.
+ * and members that this version does not know are left out. A sidecar of an older version says no `notReady`: none. Throws a SyntaxError or TypeError that says what is wrong.
  */
 export function parseSidecarStatus(text: string): SidecarStatus {
   const status = objectAt(JSON.parse(text), 'status');
@@ -19,6 +21,7 @@ export function parseSidecarStatus(text: string): SidecarStatus {
     bundles: { access: bundleAt(bundles['access'], 'access'), limits: bundleAt(bundles['limits'], 'limits') },
     keySets: Object.fromEntries(keySets.map(([name, serial]) => [name.slice(0, 512), countAt(serial, 'a key set')])),
     draining: status['draining'],
+    notReady: reasonsAt(status['notReady'] ?? []),
   };
 }
 
@@ -40,6 +43,11 @@ function errorAt(value: unknown, place: string): BundleState['error'] {
   const { code, message } = objectAt(value, place);
   if (typeof code !== 'string' || !CODE.test(code)) throw new TypeError(`${place}.code is not a code`);
   return { code, message: textAt(message, `${place}.message`, 1024) };
+}
+
+function reasonsAt(value: unknown): readonly string[] {
+  if (!Array.isArray(value) || value.length > MAX_REASONS) throw new TypeError(`notReady is no list of ${MAX_REASONS}`);
+  return value.map((reason) => textAt(reason, 'a reason', MAX_REASON_LENGTH).replace(INVISIBLE, ' '));
 }
 
 function objectAt(value: unknown, place: string): Readonly<Record<string, unknown>> {

@@ -98,6 +98,19 @@ test('asks quickly while a bundle is awaited, and at rest once a minute', async 
   assert.equal(asked.length, 0);
 });
 
+test('asks quickly while a sidecar says that it is not ready, bundle or not', async (t) => {
+  const { clock, sidecars, asked, acknowledgements } = setUp(t, at('a', '10.0.0.1'));
+  sidecars.set('10.0.0.1', exampleStatus(first, { notReady: ['not listening yet'] }));
+  acknowledgements.expect(orders, first);
+  await clock.advance(2_000);
+  assert.ok(asked.length >= 5, `${asked.length} in 2 s`);
+  sidecars.set('10.0.0.1', exampleStatus(first));
+  await clock.advance(2_000);
+  asked.length = 0;
+  await clock.advance(30_000);
+  assert.equal(asked.length, 0);
+});
+
 test('expecting the same again asks nobody', async (t) => {
   const { clock, sidecars, asked, acknowledgements } = setUp(t, at('a', '10.0.0.1'));
   sidecars.set('10.0.0.1', exampleStatus(first));

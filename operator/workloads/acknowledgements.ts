@@ -11,6 +11,7 @@ import {
   runningBundle,
   type Standing,
   standingOf,
+  whyNotReady,
 } from './enforcement.ts';
 import { type InjectedPod, PodIndex } from './pod-index.ts';
 
@@ -176,11 +177,15 @@ export class Acknowledgements {
     this.#timer = null;
     const now = this.#parts.clock.now();
     let next = Number.POSITIVE_INFINITY;
+    const due: [InjectedPod, Round][] = [];
     for (const [pod, round] of this.#rounds) {
       if (round.asking) continue;
       if (round.dueAt > now) next = Math.min(next, round.dueAt);
-      else if (this.#asking < MAX_AT_ONCE) void this.#ask(pod, round);
+      else due.push([pod, round]);
     }
+    // Who waits longest comes first: pods that never answer must not keep others waiting for ever.
+    due.sort(([, one], [, other]) => one.dueAt - other.dueAt);
+    for (const [pod, round] of due.slice(0, Math.max(0, MAX_AT_ONCE - this.#asking))) void this.#ask(pod, round);
     // Those that found no place are started by the next answer.
     if (next < Number.POSITIVE_INFINITY) this.#wake(next);
   }
@@ -213,6 +218,9 @@ export class Acknowledgements {
       .map((policy) => this.standing(pod, policy))
       .filter((found) => found !== null && found.standing.kind !== 'Current')
       .map((found) => found!.awaitedForMs);
+    if (whyNotReady(pod.status, pod.silent) !== null) {
+      awaited.push(this.#parts.clock.now() - (this.#rounds.get(pod)?.since ?? 0));
+    }
     return awaited.length === 0 ? null : Math.min(...awaited);
   }
 }

@@ -48,12 +48,16 @@ export function auditPod(input: AuditInput): Finding | null {
 }
 
 function auditPlain(input: AuditInput): Finding | null {
-  if (hasSidecar(input.pod)) return null;
-  const coverage = coverageOf(input);
+  const isForeign = hasSidecar(input.pod);
+  const coverage = coverageOf(isForeign ? { ...input, pod: withoutSidecar(input.pod) } : input);
   if (coverage.deny)
     return { kind: 'Unprotected', message: coverage.warnings[0] ?? 'the pod cannot be guarded', restart: null };
   if (coverage.settings === null) return null;
   const { accessPolicy } = coverage.settings;
+  if (isForeign) {
+    const message = `runs a container named ${SIDECAR_CONTAINER} that was not injected, though AccessPolicy ${accessPolicy} is asked for; remove it from the pod template`;
+    return { kind: 'Unprotected', message, restart: null };
+  }
   const message = `runs without the sidecar, though AccessPolicy ${accessPolicy} is asked for: it was created before`;
   return { kind: 'Unprotected', message, restart: restartFor(input, coverage, coverage.settings) };
 }

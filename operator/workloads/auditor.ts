@@ -10,7 +10,7 @@ import {
   type Reconcile,
   type Requeue,
 } from '../kube/kube-client.ts';
-import { type KubeObject, type Namespace, type Pod, SECRETS, type Service } from '../kube/objects.ts';
+import { type KubeObject, type Namespace, type Pod, SECRETS, type Secret, type Service } from '../kube/objects.ts';
 import { auditPod, type Finding, withoutSidecar } from './auditor-finding.ts';
 import { type CoverageInput, coverageOf } from './coverage.ts';
 import { type PolicyKey, policyId } from './enforcement.ts';
@@ -47,6 +47,8 @@ const REPEAT_MS = 30 * 60_000;
 /** Kinds that make another pod for one that is evicted, without counting it as a failure. */
 const REPLACES_EVICTED = new Set(['ReplicaSet', 'StatefulSet', 'DaemonSet', 'ReplicationController']);
 const MAX_REMEMBERED = 5_000;
+/** As admission has it: of more it is not known whether they are there. */
+const MAX_REQUIRED_SECRETS = 16;
 
 /** Finds pods that run without the protection that is asked for, and does about it what is allowed. */
 export class Auditor {
@@ -127,13 +129,12 @@ export class Auditor {
 
   /** Which of the Secrets that a refusing pod requires are there by now; Secrets are not watched for this. */
   async #secretsOf(input: CoverageInput): Promise<CoverageInput['hasSecretKey']> {
-    const found = new Set<string>();
     const { settings } = coverageOf({ ...input, pod: withoutSidecar(input.pod) });
-    for (const { secret, key } of settings?.requiredSecrets ?? []) {
-      const there = key !== '' && (await this.#parts.client.get(SECRETS, keyOf(input.pod, secret)));
-      if (there && there.data?.[key] !== undefined) found.add(`${secret}/${key}`);
-    }
-    return (secret, key) => found.has(`${secret}/${key}`);
+    const names = new Set((settings?.requiredSecrets ?? []).flatMap(({ secret, key }) => (key === '' ? [] : [secret])));
+    const data = new Map<string, Secret['data']>();
+    for (const name of [...names].slice(0, MAX_REQUIRED_SECRETS))
+      data.set(name, (await this.#parts.client.get(SECRETS, keyOf(input.pod, name)))?.data);
+    return (secret, key) => (data.has(secret) || !names.has(secret) ? data.get(secret)?.[key] !== undefined : null);
   }
 
   #remember(key: string, pod: Pod | undefined, finding: Finding | null): void {
@@ -149,7 +150,11 @@ export class Auditor {
       this.#unprotected.set(namespace, count);
       this.#parts.unprotected.set({ namespace }, count);
     }
-    for (const policy of before?.restart?.policies ?? []) this.#waiting.get(policyId(policy))?.delete(key);
+    for (const policy of before?.restart?.policies ?? []) {
+      const pods = this.#waiting.get(policyId(policy));
+      pods?.delete(key);
+      if (pods?.size === 0) this.#waiting.delete(policyId(policy));
+    }
     for (const policy of finding?.restart?.policies ?? []) {
       const pods = this.#waiting.get(policyId(policy)) ?? new Set();
       this.#waiting.set(policyId(policy), pods.add(key));

@@ -50,6 +50,10 @@ const SECRET_KEY = /^([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)\/([A-Za-z0-9._-]{1
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const PORT = /^(?:[0-9]{1,5}|[a-z0-9-]*[a-z][a-z0-9-]*)$/;
 
+/** Whoever writes a Service decides how much is written in its annotations; each pod that it selects is held up by reading them. */
+const MOST_UNKNOWN = 16;
+const MOST_ENTRIES = 64;
+
 const name = (text: string): string | undefined => (POLICY_NAME.test(text) ? text : undefined);
 
 function oneOf<T extends string>(...words: T[]): (text: string) => T | undefined {
@@ -93,9 +97,11 @@ export function readAnnotations(holder: string, annotations: KubeObject['metadat
     return warnings.at(-1)!;
   };
 
-  for (const annotation of Object.keys(annotations)) {
-    if (!annotation.startsWith('portcullis.dev/') || KNOWN.includes(annotation) || IGNORED.includes(annotation))
-      continue;
+  const unknown = Object.keys(annotations).filter(
+    (annotation) =>
+      annotation.startsWith('portcullis.dev/') && !KNOWN.includes(annotation) && !IGNORED.includes(annotation),
+  );
+  for (const annotation of unknown.slice(0, MOST_UNKNOWN)) {
     if (NOT_YET.includes(annotation)) warn(annotation, 'is not available yet and does nothing; remove it');
     else warn(annotation, `there is no such annotation${didYouMean(annotation, KNOWN)}`);
   }
@@ -120,7 +126,11 @@ export function readAnnotations(holder: string, annotations: KubeObject['metadat
   if (inject !== undefined && inject !== 'false' && inject !== 'true')
     warn(ANNOTATIONS.inject, `${JSON.stringify(inject)} is of no use: write "false" to opt out; it is not opted out`);
 
-  const skipPorts = entries(annotations[ANNOTATIONS.skipPorts]).filter((entry) => {
+  const skipPorts = entries(annotations[ANNOTATIONS.skipPorts]).filter((entry, index) => {
+    if (index === MOST_ENTRIES) {
+      warn(ANNOTATIONS.skipPorts, `what comes after entry ${MOST_ENTRIES} is not read and not skipped`);
+      return false;
+    }
     if (PORT.test(entry)) return true;
     warn(
       ANNOTATIONS.skipPorts,
@@ -129,7 +139,11 @@ export function readAnnotations(holder: string, annotations: KubeObject['metadat
     return false;
   });
 
-  const requiredSecrets = entries(annotations[ANNOTATIONS.requiredSecrets]).map((entry) => {
+  const requiredSecrets = entries(annotations[ANNOTATIONS.requiredSecrets]).map((entry, index) => {
+    if (index === MOST_ENTRIES) {
+      warn(ANNOTATIONS.requiredSecrets, `what comes after entry ${MOST_ENTRIES} is not read and counts as missing`);
+      return { secret: `what comes after entry ${MOST_ENTRIES}`, key: '' };
+    }
     const [, secret, key] = SECRET_KEY.exec(entry) ?? [];
     if (secret !== undefined && key !== undefined) return { secret, key };
     warn(
@@ -150,9 +164,11 @@ export function readAnnotations(holder: string, annotations: KubeObject['metadat
   };
 }
 
+/** One more than are read, so that it shows. */
 function entries(list = ''): string[] {
   return list
     .split(',')
     .map((entry) => entry.trim())
-    .filter((entry) => entry !== '');
+    .filter((entry) => entry !== '')
+    .slice(0, MOST_ENTRIES + 1);
 }

@@ -69,11 +69,17 @@ export function headlessInTakeover({ metadata }: Service): string {
 export function targetedPorts(pod: Pod, services: readonly AskingService[], capture: Capture): PortCoverage {
   const found = new PortCollector(capture);
   const declared = declaredPorts(pod);
+  // The first of a name or number counts.
+  const first = new Map<number | string, ContainerPort>();
+  for (const port of declared.toReversed()) {
+    first.set(port.containerPort, port);
+    if (port.name !== undefined) first.set(port.name, port);
+  }
   for (const { service, skipPorts } of services) {
     for (const servicePort of service.spec?.ports ?? []) {
       const target = targetOf(servicePort);
       const isNamed = typeof target === 'string';
-      const container = declared.find(({ name, containerPort }) => (isNamed ? name : containerPort) === target);
+      const container = first.get(target);
       const number = isNamed ? container?.containerPort : target;
       if (!isHttp(servicePort)) found.skip(target, 'Protocol');
       else if (leftOut(skipPorts, number, isNamed ? target : container?.name)) found.skip(target, 'SkipPorts');
@@ -142,8 +148,8 @@ class PortCollector {
 
   finish(declared: readonly ContainerPort[]): PortCoverage {
     const ports = [...this.#covered.values()];
-    const isCovered = (port: number | string | undefined): boolean =>
-      port !== undefined && ports.some((covered) => covered.port === port || covered.name === port);
+    const covered = new Set(ports.flatMap(({ port, name }) => (name === null ? [port] : [port, name])));
+    const isCovered = (port: number | string | undefined): boolean => port !== undefined && covered.has(port);
     const isSkipped = (port: number | string | undefined): boolean => port !== undefined && this.#skipped.has(port);
     for (const { name, containerPort } of declared)
       if (![name, containerPort].some((port) => isCovered(port) || isSkipped(port)))

@@ -8,6 +8,7 @@ import {
   runningBundle,
   type Standing,
   standingOf,
+  whyNotReady,
 } from './enforcement.ts';
 import { exampleStatus, INJECTED } from './testing/example-pods.ts';
 
@@ -66,23 +67,54 @@ test('which policies a pod is under, and what it runs of them', () => {
   assert.equal(runningBundle(limits, loaded({})), null);
 });
 
+test('what a sidecar says against itself counts while it answers, and does not only drain', () => {
+  const status = exampleStatus(expected, { notReady: ['AddressInUse: taken', 'more'] });
+  assert.equal(whyNotReady(status, null), 'AddressInUse: taken');
+  assert.equal(whyNotReady(status, 'ECONNREFUSED'), null);
+  assert.equal(whyNotReady({ ...status, draining: true, notReady: ['draining'] }, null), null);
+  assert.equal(whyNotReady(exampleStatus(expected), null), null);
+  assert.equal(whyNotReady(null, null), null);
+});
+
+test("a pod's condition says it in the sidecar's own words", async (t) => {
+  const current = { policy, standing: { kind: 'Current' } } as const;
+  const refused = { policy, standing: { kind: 'Refused', code: 'bundle_unsigned' } } as const;
+  const table = [
+    ['AddressInUse: 10.0.0.1:80 is taken: by', [current], 'AddressInUse', '10.0.0.1:80 is taken: by'],
+    ['PolicyNotFound: no bundle yet', [], 'PolicyNotFound', 'no bundle yet'],
+    ['Conflicted', [current], 'Conflicted', 'the sidecar refuses all traffic'],
+    ['not listening yet', [current], 'Progressing', 'not listening yet'],
+    ['bundle_unsigned: no signature', [refused], 'Refused', 'bundle_unsigned: no signature'],
+    ['Not a reason: x', [current], 'Progressing', 'Not a reason: x'],
+  ] as const;
+  for (const [notReady, standings, reason, message] of table) {
+    await t.test(notReady, () => {
+      assert.deepEqual(podEnforcement(standings, notReady, undefined), { status: 'False', reason, message });
+    });
+  }
+});
+
 test("a pod's condition says what is missing", async (t) => {
   const current = { policy, standing: { kind: 'Current' } as const };
   const table = [
-    { found: podEnforcement([current], undefined), is: ['True', 'Acknowledged', /AccessPolicy orders/] },
+    { found: podEnforcement([current], null, undefined), is: ['True', 'Acknowledged', /AccessPolicy orders/] },
     {
       found: podEnforcement(
         [current, { policy: limits, standing: { kind: 'Waiting', detail: 'runs serial 6' } }],
+        null,
         undefined,
       ),
       is: ['False', 'Progressing', /^RateLimitPolicy standard: the sidecar runs serial 6$/],
     },
     {
-      found: podEnforcement([{ policy, standing: { kind: 'Refused', code: 'bundle_older' } }], undefined),
+      found: podEnforcement([{ policy, standing: { kind: 'Refused', code: 'bundle_older' } }], null, undefined),
       is: ['False', 'Refused', /AccessPolicy orders: bundle_older/],
     },
     {
-      found: podEnforcement([current], { kind: 'RestartRequired', message: 'another capture is asked for' }),
+      found: podEnforcement([current], 'AddressInUse: x', {
+        kind: 'RestartRequired',
+        message: 'another capture is asked for',
+      }),
       is: ['False', 'RestartRequired', /another capture/],
     },
   ] as const;

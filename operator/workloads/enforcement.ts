@@ -101,12 +101,28 @@ export function enforcementOf(
   return { matched, current: matched - stale, stale, ...lists };
 }
 
-/** What a pod's condition Enforced says. */
+/** What a sidecar says against itself may begin with a condition's reason, or be one. */
+const WITH_REASON = /^([A-Z][A-Za-z0-9]{0,63})(?:: (.+))?$/;
+
+/** Why a pod serves nothing under its policies, in its own words; null: it serves, or does not say now. */
+export function whyNotReady(status: SidecarStatus | null, silent: string | null): string | null {
+  // One that drains goes on enforcing.
+  return status === null || silent !== null || status.draining ? null : (status.notReady[0] ?? null);
+}
+
+/** What a pod's condition Enforced says. `notReady`: as of `whyNotReady`. */
 export function podEnforcement(
   standings: readonly { readonly policy: PolicyKey; readonly standing: Standing }[],
+  notReady: string | null,
   finding: { readonly kind: string; readonly message: string } | undefined,
 ): { readonly status: 'True' | 'False'; readonly reason: string; readonly message: string } {
   if (finding) return { status: 'False', reason: finding.kind, message: finding.message };
+  if (notReady !== null) {
+    const [, reason, message = 'the sidecar refuses all traffic'] = WITH_REASON.exec(notReady) ?? [];
+    if (reason !== undefined) return { status: 'False', reason, message };
+    const isRefused = standings.some(({ standing }) => standing.kind === 'Refused');
+    return { status: 'False', reason: isRefused ? 'Refused' : 'Progressing', message: notReady };
+  }
   const title = ({ kind, name }: PolicyKey): string => `${POLICY_KINDS[kind]} ${name}`;
   for (const { policy, standing } of standings) {
     if (standing.kind === 'Refused') {

@@ -36,7 +36,9 @@ export function podView(pod: Pod): Pod {
 function metadataOf({ metadata }: KubeObject): ObjectMeta {
   const { name, namespace, uid, resourceVersion, creationTimestamp, deletionTimestamp, labels, annotations } = metadata;
   const owners = metadata.ownerReferences;
-  const ours = Object.entries(annotations ?? {}).filter(([key]) => key.startsWith(OURS));
+  const ours = Object.entries(annotations ?? {}).flatMap(([key, value]) =>
+    key.startsWith(OURS) ? [[key, value.slice(0, MAX_INJECTED_CHARACTERS + 1)] as const] : [],
+  );
   return {
     name,
     ...(namespace && { namespace }),

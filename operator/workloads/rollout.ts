@@ -39,6 +39,15 @@ export function isRestartable(kind: string | undefined): boolean {
   return RESTARTABLE.some((type) => type.kind === kind);
 }
 
+/** Has an owner's pods replaced, as kubectl does it, `at` epoch milliseconds; nothing where it is not restartable. Throws KubeError. */
+export async function restart(client: Pick<KubeClient, 'patch'>, owner: KubeObject, at: number): Promise<void> {
+  const type = RESTARTABLE.find(({ kind }) => kind === owner.kind);
+  if (type === undefined) return;
+  const { name, namespace = '' } = owner.metadata;
+  const annotations = { [OWN_ANNOTATIONS.restartedAt]: new Date(at).toISOString() };
+  await client.patch(type, { namespace, name }, { spec: { template: { metadata: { annotations } } } });
+}
+
 /** Finds out who made a pod: the Deployment for a ReplicaSet, else the controller; the pod itself where there is none. */
 export function ownerFinder(client: Pick<KubeClient, 'get'>): (pod: Pod) => Promise<KubeObject> {
   const known = new Map<string, KubeObject>();
@@ -97,8 +106,7 @@ export function createRestarter(
     lastAt = clock.now();
     if (restartedFor.size >= MAX_REMEMBERED) restartedFor.clear();
     restartedFor.set(uid, wanted);
-    const annotations = { [annotation]: new Date(clock.epoch()).toISOString() };
-    await client.patch(type, { namespace, name }, { spec: { template: { metadata: { annotations } } } });
+    await restart(client, owner, clock.epoch());
     return { outcome: 'Restarted' };
   };
 }

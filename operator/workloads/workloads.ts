@@ -21,6 +21,7 @@ import {
   podEnforcement,
   policyId,
   standingOf,
+  whyNotReady,
 } from './enforcement.ts';
 import { createGuard } from './guard.ts';
 import type { NetworkPolicy } from './network-policies.ts';
@@ -66,7 +67,6 @@ export interface WorkloadParts {
 /** Pods that nothing guards though something asks for it. */
 export function unprotectedGauge(registry: Registry): Gauge<'namespace'> {
   const name = 'portcullis_pods_unprotected';
-  registry.removeSingleMetric(name); // of an earlier term as leader
   const help = 'Pods that run without the sidecar although it is asked for.';
   return new Gauge({ name, help, labelNames: ['namespace'], registers: [registry] });
 }
@@ -92,9 +92,7 @@ export class Workloads {
     this.#parts = parts;
     const { client, caches, config, events, clock, random, log, registry } = parts;
     const excluded = new Set([config.namespace, 'kube-system']);
-    const name = 'portcullis_pods_unprotected';
-    const help = 'Pods that run without the sidecar although it is asked for.';
-    const unprotected = new Gauge({ name, help, labelNames: ['namespace'], registers: [registry] });
+    const unprotected = unprotectedGauge(registry);
 
     this.#patcher = createPodPatcher({
       client,
@@ -282,10 +280,13 @@ export class Workloads {
       const found = this.#acknowledgements.standing(pod, policy);
       return found ? [{ policy, ...found }] : [];
     });
-    const isKnown = standings.length === pod.policies.length;
-    const isFresh = standings.some(({ standing, awaitedForMs: ms }) => standing.kind === 'Waiting' && ms < LAGGARD_MS);
+    const notReady = whyNotReady(pod.status, pod.silent);
+    const isKnown = standings.length === pod.policies.length || notReady !== null;
+    const lags = notReady === null ? ['Waiting'] : ['Waiting', 'Current'];
+    const isFresh = standings.some(({ standing, awaitedForMs: ms }) => lags.includes(standing.kind) && ms < LAGGARD_MS);
     if (finding === undefined && (!isKnown || isFresh)) return;
-    this.#patcher.setCondition(pod.pod, { type: POD_CONDITIONS.enforced, ...podEnforcement(standings, finding) });
+    const found = podEnforcement(standings, notReady, finding);
+    this.#patcher.setCondition(pod.pod, { type: POD_CONDITIONS.enforced, ...found });
   }
 }
 

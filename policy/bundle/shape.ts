@@ -1,10 +1,11 @@
-import type { Check } from './check.ts';
+import type { Check, Shape } from './check.ts';
 import { count, flag, list, name, nullable, object, oneOf, record, someOf, text, yes } from './check.ts';
 import type {
   AccessBundle,
   AccessRule,
   AllowEntry,
   ClientIpConfig,
+  ConnectionSettings,
   CorsConfig,
   CredentialSource,
   IdentityPointers,
@@ -26,6 +27,11 @@ const mode = oneOf<Mode>('Enforce', 'Shadow');
 const names = list(name);
 const store = nullable(object<StoreConfig>({ redisUrl: name }));
 const clientIp = object<ClientIpConfig>({ trustedHops: count(0), trustedProxies: names });
+const connection: Shape<ConnectionSettings> = {
+  store,
+  clientIp: nullable(clientIp),
+  defaults: object<ConnectionSettings['defaults']>({ store, clientIp }),
+};
 
 const credentialInHeader = object<Extract<CredentialSource, { kind: 'header' }>>({
   kind: oneOf('header'),
@@ -79,8 +85,7 @@ export const accessBundle = object<AccessBundle>({
   name,
   serial: count(1),
   mode,
-  store,
-  clientIp,
+  ...connection,
   jwt: list(authenticator),
   identity: object<IdentityPointers>({ user: names, roles: names, tenant: names, tier: names }),
   roles: list(object<RoleGrant>({ name, permissions: names })),
@@ -113,8 +118,7 @@ export const limitsBundle = object<LimitsBundle>({
   name,
   serial: count(1),
   mode,
-  store,
-  clientIp,
+  ...connection,
   tiers: list(object<Tier>({ name, when: name }, ['when'])),
   limits: list(
     object<LimitConfig>({

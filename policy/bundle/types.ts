@@ -1,6 +1,7 @@
 /**
  * The document the operator writes and the sidecar reads: policies with every reference resolved, every default
- * filled in and every duration in milliseconds. Nothing here is optional that has a default.
+ * filled in and every duration in milliseconds. Nothing here is optional that has a default; what the policies of one
+ * sidecar share (`ConnectionSettings`) keeps apart what was said and the default, so that it can be resolved for both.
  */
 
 /** Whether a policy's decisions are carried out or only counted and logged. */
@@ -18,7 +19,7 @@ export type OnStoreFailure = 'LocalShare' | 'Allow' | 'Deny';
 /** How a limit counts; the bound that each keeps is in docs/limits.md. */
 export type LimitAlgorithm = 'SlidingWindow' | 'TokenBucket' | 'FixedWindow';
 
-/** Where counters shared by all pods live; null: in the memory of this process. */
+/** Where counters shared by all pods live. */
 export interface StoreConfig {
   /** `redis://` or `rediss://` URL, credentials included. */
   readonly redisUrl: string;
@@ -30,6 +31,20 @@ export interface ClientIpConfig {
   readonly trustedHops: number;
   /** CIDRs whose sockets may speak through X-Forwarded-For at all; empty with trustedHops > 0: any peer. */
   readonly trustedProxies: readonly string[];
+}
+
+/** What both policies of a sidecar may say, for both; `resolveConnection` says what holds. */
+export interface ConnectionSettings {
+  /** Null: the policy names none. */
+  readonly store: StoreConfig | null;
+  /** Null: the policy does not say. */
+  readonly clientIp: ClientIpConfig | null;
+  /** The operator's, for what no policy says. */
+  readonly defaults: {
+    /** Null: in the memory of each process. */
+    readonly store: StoreConfig | null;
+    readonly clientIp: ClientIpConfig;
+  };
 }
 
 /** One public (or, for HS*, secret) key that verifies tokens. */
@@ -127,14 +142,12 @@ export interface CorsConfig {
 }
 
 /** What an AccessPolicy compiles to. */
-export interface AccessBundle {
+export interface AccessBundle extends ConnectionSettings {
   readonly kind: 'Access';
   readonly namespace: string;
   readonly name: string;
   readonly serial: number;
   readonly mode: Mode;
-  readonly store: StoreConfig | null;
-  readonly clientIp: ClientIpConfig;
   readonly jwt: readonly JwtAuthenticator[];
   readonly identity: IdentityPointers;
   readonly roles: readonly RoleGrant[];
@@ -175,14 +188,12 @@ export interface LimitConfig {
 }
 
 /** What a RateLimitPolicy compiles to. */
-export interface LimitsBundle {
+export interface LimitsBundle extends ConnectionSettings {
   readonly kind: 'Limits';
   readonly namespace: string;
   readonly name: string;
   readonly serial: number;
   readonly mode: Mode;
-  readonly store: StoreConfig | null;
-  readonly clientIp: ClientIpConfig;
   readonly tiers: readonly Tier[];
   readonly limits: readonly LimitConfig[];
   readonly timeouts: { readonly connectMs: number; readonly requestMs: number; readonly idleMs: number };

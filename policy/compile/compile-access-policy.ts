@@ -1,7 +1,7 @@
 import type { AccessPolicy } from '../api/access-policy.ts';
 import type { AccessBundle } from '../bundle/types.ts';
 import { compileAuthentication } from './compile-authentication.ts';
-import { compileClientIp, compileStore } from './compile-connection.ts';
+import { compileConnection } from './compile-connection.ts';
 import { compileCors, compileSecurityHeaders } from './compile-response-headers.ts';
 import { compileRoles } from './compile-roles.ts';
 import { compileRules } from './compile-rules.ts';
@@ -25,8 +25,7 @@ export function compileAccessPolicy(policy: AccessPolicy, references: References
     namespace: metadata.namespace,
     name: metadata.name,
     mode: spec.mode,
-    store: compileStore(policy, references, findings),
-    clientIp: compileClientIp(spec, references, findings),
+    ...compileConnection(policy, references, findings),
     jwt: compileAuthentication(policy, references, findings),
     identity: spec.identity,
     roles: roles.grants,

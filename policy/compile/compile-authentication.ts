@@ -67,7 +67,8 @@ function findKeySet(
   return { resource: found.resource, serial: found.outputs.serial, keys };
 }
 
-function mayUse(
+/** Whether policies of a namespace with these labels may use a key set: their own namespace's, or what its owner shares. */
+export function mayUse(
   { metadata, spec }: SigningKeySet,
   ownNamespace: string,
   labels: Readonly<Record<string, string>> | undefined,

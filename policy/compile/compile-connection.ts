@@ -1,20 +1,37 @@
 import type { AccessPolicy } from '../api/access-policy.ts';
 import { LABELS } from '../api/names.ts';
 import type { RateLimitPolicy } from '../api/rate-limit-policy.ts';
-import type { ClientIpConfig, StoreConfig } from '../bundle/types.ts';
+import type { ClientIpConfig, ConnectionSettings, StoreConfig } from '../bundle/types.ts';
 import type { Findings } from './finding.ts';
 import type { References } from './references.ts';
 
 const STORE_PATH = ['spec', 'store', 'redis', 'secretRef', 'name'];
 
-/** Reads the URL of a policy's store out of its Secret; null: counters in memory, or the Secret is of no use. */
-export function compileStore(
+/** Compiles what a policy says of what the policies of one sidecar share, beside the operator's word on it. */
+export function compileConnection(
+  policy: AccessPolicy | RateLimitPolicy,
+  references: References,
+  findings: Findings,
+): ConnectionSettings {
+  const { defaultStore, defaultClientIp } = references;
+  return {
+    store: compileStore(policy, references, findings),
+    clientIp: compileClientIp(policy.spec, findings),
+    defaults: {
+      store: defaultStore === null ? null : { redisUrl: defaultStore },
+      clientIp: defaultClientIp ?? { trustedHops: 0, trustedProxies: [] },
+    },
+  };
+}
+
+/** Reads the URL of a policy's store out of its Secret; null: it names none, or the Secret is of no use. */
+function compileStore(
   { metadata, spec }: AccessPolicy | RateLimitPolicy,
   references: References,
   findings: Findings,
 ): StoreConfig | null {
   if (references.storeOverride !== null) return { redisUrl: references.storeOverride };
-  if (spec.store === undefined) return references.defaultStore === null ? null : { redisUrl: references.defaultStore };
+  if (spec.store === undefined) return null;
   const { namespace } = metadata;
   const { name } = spec.store.redis.secretRef;
   const secret = references.secrets.find((candidate) => candidate.namespace === namespace && candidate.name === name);
@@ -51,12 +68,11 @@ export function isRedisUrl(text: string): boolean {
 }
 
 /** Warns about proxies that are trusted too widely or to no effect. */
-export function compileClientIp(
+function compileClientIp(
   { clientIP }: AccessPolicy['spec'] | RateLimitPolicy['spec'],
-  references: References,
   findings: Findings,
-): ClientIpConfig {
-  if (clientIP === undefined) return references.defaultClientIp ?? { trustedHops: 0, trustedProxies: [] };
+): ClientIpConfig | null {
+  if (clientIP === undefined) return null;
   for (const [index, range] of clientIP.trustedProxies.entries()) {
     if (!/\/0+$/.test(range)) continue;
     findings.warn(

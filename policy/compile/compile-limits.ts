@@ -3,7 +3,7 @@ import { parseTierRate, UNLIMITED } from '../api/rate.ts';
 import { BUILT_IN_TIERS, type RateLimitPolicy } from '../api/rate-limit-policy.ts';
 import type { LimitConfig, LimitsBundle, Rate } from '../bundle/types.ts';
 import { checkCondition } from './check-condition.ts';
-import { compileClientIp, compileStore } from './compile-connection.ts';
+import { compileConnection } from './compile-connection.ts';
 import { checkMatch } from './compile-match.ts';
 import { type Compiled, Findings } from './finding.ts';
 import type { References } from './references.ts';
@@ -27,8 +27,7 @@ export function compileLimits(policy: RateLimitPolicy, references: References): 
     namespace: metadata.namespace,
     name: metadata.name,
     mode: spec.mode,
-    store: compileStore(policy, references, findings),
-    clientIp: compileClientIp(spec, references, findings),
+    ...compileConnection(policy, references, findings),
     tiers: spec.tiers,
     limits: spec.limits.map((limit, index) => compileLimit(limit, index, tiers, findings)),
     timeouts: {

@@ -132,24 +132,34 @@ const ofTheOperator: References = {
   defaultClientIp: { trustedHops: 2, trustedProxies: [] },
 };
 
-const defaults: readonly [name: string, spec: object, references: References, store: string, trustedHops: number][] = [
-  ['nothing said', {}, ofTheOperator, 'redis://operator', 2],
-  ['its own store', { store: { redis: { secretRef: { name: 'redis' } } } }, ofTheOperator, 'redis://own', 2],
-  ['no hops, said', { clientIP: { trustedHops: 0 } }, ofTheOperator, 'redis://operator', 0],
-  ['a store that replaces all', {}, { ...ofTheOperator, storeOverride: 'redis://flag' }, 'redis://flag', 2],
+const own = { store: { redis: { secretRef: { name: 'redis' } } } };
+const flag = { ...ofTheOperator, storeOverride: 'redis://flag' };
+const said: readonly [
+  name: string,
+  spec: object,
+  references: References,
+  store?: string | undefined,
+  trustedHops?: number,
+][] = [
+  ['nothing', {}, ofTheOperator],
+  ['its own store', own, ofTheOperator, 'redis://own'],
+  ['no hops', { clientIP: { trustedHops: 0 } }, ofTheOperator, undefined, 0],
+  ['a store that replaces all', own, flag, 'redis://flag'],
+  ['a store that replaces the default', {}, flag, 'redis://flag'],
 ];
 
-for (const [name, spec, references, store, trustedHops] of defaults) {
-  test(`defaults of the operator: ${name}`, () => {
+for (const [name, spec, references, store, trustedHops] of said) {
+  test(`what a policy says stays apart from the operator's defaults: ${name}`, () => {
     const { content } = compileAccessPolicy(policy({ name: 'trading' }, spec), references);
     assert.equal(content?.store?.redisUrl, store);
-    assert.equal(content.clientIp.trustedHops, trustedHops);
+    assert.equal(content?.clientIp?.trustedHops, trustedHops);
+    const clientIp = { trustedHops: 2, trustedProxies: [] };
+    assert.deepEqual(content?.defaults, { store: { redisUrl: 'redis://operator' }, clientIp });
   });
 }
 
 test('defaults of the operator: none', () => {
   const references = { ...NOTHING, keySets: ofTheOperator.keySets };
   const { content } = compileAccessPolicy(policy({ name: 'trading' }), references);
-  assert.equal(content?.store, null);
-  assert.deepEqual(content.clientIp, { trustedHops: 0, trustedProxies: [] });
+  assert.deepEqual(content?.defaults, { store: null, clientIp: { trustedHops: 0, trustedProxies: [] } });
 });

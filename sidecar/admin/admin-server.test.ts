@@ -12,6 +12,7 @@ const status: SidecarStatus = {
   bundles: { access: null, limits: null },
   keySets: { 'auth/trading': 42 },
   draining: false,
+  notReady: [],
 };
 
 describe('AdminServer', () => {

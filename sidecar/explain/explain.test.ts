@@ -27,7 +27,8 @@ const access: AccessBundle = {
   serial: 1,
   mode: 'Enforce',
   store: null,
-  clientIp: { trustedHops: 0, trustedProxies: [] },
+  clientIp: null,
+  defaults: { store: null, clientIp: { trustedHops: 0, trustedProxies: [] } },
   jwt: [testAuthenticator([key])],
   identity: { user: ['/sub'], roles: ['/roles'], tenant: ['/tenant_id'], tier: ['/tier'] },
   roles: [
@@ -73,7 +74,8 @@ const limits: LimitsBundle = {
   serial: 1,
   mode: 'Enforce',
   store: null,
-  clientIp: { trustedHops: 0, trustedProxies: [] },
+  clientIp: null,
+  defaults: { store: null, clientIp: { trustedHops: 0, trustedProxies: [] } },
   tiers: [],
   limits: [
     {

@@ -1,6 +1,6 @@
-import type { AccessBundle, ClientIpConfig, LimitsBundle } from '../../policy/bundle/types.ts';
-import { PortcullisError } from '../../policy/errors.ts';
+import type { AccessBundle, LimitsBundle } from '../../policy/bundle/types.ts';
 import { compileAccess } from '../../policy/evaluate/access-evaluator.ts';
+import { resolveConnection } from '../../policy/evaluate/connection.ts';
 import { compileLimitMatcher } from '../../policy/evaluate/limit-matcher.ts';
 import { compileTiers } from '../../policy/evaluate/tiers.ts';
 import type { LogSink } from '../../runtime/log.ts';
@@ -83,7 +83,7 @@ export function buildPipeline({ access, limits, verifier, metrics, sink }: Pipel
   }
   if (limits !== null && limits.bundle.mode === 'Enforce') for (const name of LIMIT_HEADERS) owned.add(name);
 
-  const clientAddress = compileClientAddress(clientIpOf(access, limits?.bundle));
+  const clientAddress = compileClientAddress(resolveConnection(access, limits?.bundle ?? null).clientIp);
   return {
     filters: filters.filter((filter) => filter !== null && filter !== undefined),
     pathMatching: access.pathMatching,
@@ -92,16 +92,4 @@ export function buildPipeline({ access, limits, verifier, metrics, sink }: Pipel
     ownedAnswerHeaders: owned,
     forwardLines: forwardLines(clientAddress, access.forward.identityHeaders),
   };
-}
-
-/** Both policies may say how the client's address is found; the one that says something holds for both, and two must not differ. */
-function clientIpOf(access: AccessBundle, limits: LimitsBundle | undefined): ClientIpConfig {
-  if (limits === undefined || limits.clientIp.trustedHops === 0) return access.clientIp;
-  if (access.clientIp.trustedHops === 0) return limits.clientIp;
-  if (JSON.stringify(access.clientIp) === JSON.stringify(limits.clientIp)) return access.clientIp;
-  const [ours, theirs] = [access, limits].map(({ namespace, name }) => `${namespace}/${name}`);
-  throw new PortcullisError(
-    'bundle_invalid',
-    `AccessPolicy ${ours} and RateLimitPolicy ${theirs} differ in spec.clientIP: write the same in both, or leave it out of one`,
-  );
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { parse } from 'yaml';
 import { runCommand } from '../cluster/program.ts';
+import { skipOrFail } from '../cluster/skip-or-fail.ts';
 import { missingPrograms } from '../support/system-programs.ts';
 import { CHART } from './rendered-chart.ts';
 
@@ -51,7 +52,7 @@ test('each alert has its section in docs/operations.md', () => {
 
 async function promtool(t: TestContext, ...args: string[]): Promise<void> {
   const missing = missingPrograms({ promtool: 'prometheus' });
-  if (missing !== null && process.env['REQUIRE_CLUSTER'] !== '1') return t.skip(missing);
+  if (missing !== null) return skipOrFail(t, missing);
   const { code, stdout, stderr } = await runCommand('promtool', args);
   assert.equal(code, 0, stdout + stderr);
 }

@@ -245,7 +245,7 @@ class Place {
 
   reconcile(client: StoreClient = this.#client): Promise<ReconcileResult> {
     const now = () => this.now;
-    return reconcileKeySet({ spec: BRISK, store: this.store(client), now, generateKey, acknowledgements: () => [] });
+    return reconcileKeySet({ spec: BRISK, store: this.store(client), now, generateKey, acknowledgements: [] });
   }
 
   secret(name: string): Promise<Secret | null> {

@@ -70,6 +70,9 @@ test('workloads on a kube-apiserver', async (t) => {
   await t.test('Enforced when the last acknowledges; who lags behind is named and touched', async (t) =>
     acknowledges(t, await world(t, 'acknowledges')),
   );
+  await t.test('a sidecar that is not ready says why in its condition', async (t) =>
+    saysWhy(await world(t, 'says-why')),
+  );
   await t.test('touches no more pods a second than it may', async (t) => touches(t, await world(t, 'touches')));
   await t.test('a pod that was injected for something else has to be restarted', async (t) =>
     restarts(await world(t, 'restarts')),
@@ -140,6 +143,26 @@ async function acknowledges(t: TestContext, world: World): Promise<void> {
   const writes = world.patches.length;
   await sleep(1_500);
   assert.equal(world.patches.length, writes, 'at rest nothing is written');
+}
+
+async function saysWhy(world: World): Promise<void> {
+  await world.policy('orders');
+  await world.service({ [ANNOTATIONS.accessPolicy]: 'orders' });
+  const a = await world.pod('a');
+  const bundle = { serial: 1, hash: 'aa' };
+  const enforced = async () => {
+    const { status, reason, message } = (await world.condition('a', 'enforced')) ?? {};
+    return `${status} ${reason}: ${message}`;
+  };
+  const says = (wanted: string) => until(wanted, async () => (await enforced()) === wanted);
+  a.status = { ...world.running({ serial: 0, hash: '' }), notReady: ['PolicyNotFound: no bundle yet'] };
+  const workloads = await world.run({ clock: fastClock(60) });
+  await says('False PolicyNotFound: no bundle yet');
+  a.status = { ...world.running(bundle), notReady: ['AddressInUse: port 80 is taken'] };
+  workloads.expect(world.orders, bundle);
+  await says('False AddressInUse: port 80 is taken');
+  a.status = world.running(bundle);
+  await until('it is ready', async () => (await world.condition('a', 'enforced'))?.status === 'True');
 }
 
 async function touches(t: TestContext, world: World): Promise<void> {

@@ -1,41 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { LoadReport } from './commands.ts';
 import { installPortcullis, OPERATOR_NAMESPACE, uninstallPortcullis, upgradePortcullis } from './installation.ts';
 import { condition, podsOf, readyPods, serviceAddress, tokenFor } from './look.ts';
 import { scrapedByPrometheus } from './prometheus.ts';
+import { withoutFailure } from './steady-load.ts';
 import { accessPolicy, hastyKeys, limitPolicy, redis, restrictedNamespace, TRADING, tradingApi } from './trading.ts';
-import { type Manifest, startWorld, timed, until } from './world.ts';
-
-/** Failures of a load: every answer that is not 200. */
-function failures({ sent, statuses, errors }: LoadReport): string {
-  const failed = sent - (statuses['200'] ?? 0);
-  return failed === 0 ? '' : `${failed} of ${sent} failed: ${JSON.stringify(statuses)}\n${errors.join('\n')}`;
-}
+import { type Manifest, part, timed, until, worldFor } from './world.ts';
 
 test('the main job in a real cluster', async (t) => {
-  const world = await startWorld();
-  if ('reason' in world) {
-    if (process.env['REQUIRE_CLUSTER'] === '1') throw new Error(world.reason);
-    return t.skip(world.reason);
-  }
-  t.after(() => world.stop());
+  const world = await worldFor(t);
+  if (world === undefined) return;
   const { client } = world;
-  const say = (text: string): void => console.log(`     e2e: ${text}`);
   /** A step; the ones after it need it, so that the first failure ends the test. */
   const step = async (name: string, work: () => Promise<string>): Promise<void> => {
-    let failed: unknown;
-    await t.test(name, async () => {
-      try {
-        const { seconds, result } = await timed(work);
-        say(`${name}: ${result} (${seconds.toFixed(1)} s)`);
-      } catch (error) {
-        failed = error;
-        throw error;
-      }
-    });
-    if (failed !== undefined) throw new Error(`step failed: ${name}`);
+    if (!(await part(t, name, work))) throw new Error(`step failed: ${name}`);
   };
   const token = (claims: object, lifetime = '15s'): Promise<string> =>
     tokenFor(world, TRADING, 'trading', claims, lifetime);
@@ -45,36 +23,9 @@ test('the main job in a real cluster', async (t) => {
   const TRADER = { sub: 'tom', roles: ['trader'], tier: 'premium' };
   let url = '';
 
-  /** Steady GET /orders with tokens that are always fresh, while `work` goes on. */
-  const underLoad = async (perSecond: number, work: () => Promise<void>): Promise<readonly LoadReport[]> => {
-    const headers = await bearer(TRADER);
-    const target = { url: `${url}/orders`, headers, perSecond };
-    const loads = [
-      await client.load({ name: 'new connections', ...target, keepAlive: false }),
-      await client.load({ name: 'kept connections', ...target, keepAlive: true }),
-    ];
-    let over = false;
-    const refreshing = (async () => {
-      while (!over) {
-        await sleep(3_000);
-        const fresh = await bearer(TRADER);
-        for (const load of loads) await load.use(fresh);
-      }
-    })();
-    try {
-      await work();
-    } finally {
-      over = true;
-      await refreshing;
-    }
-    const reports: LoadReport[] = [];
-    for (const load of loads) reports.push(await load.stop());
-    return reports;
-  };
-  const noFailure = (reports: readonly LoadReport[]): string => {
-    for (const report of reports) assert.equal(failures(report), '');
-    return reports.map(({ sent, slowestMs }) => `${sent} requests, 0 failed, slowest ${slowestMs} ms`).join('; ');
-  };
+  /** Steady GET /orders while `work` goes on: none may fail. */
+  const underLoad = (perSecond: number, work: () => Promise<void>): Promise<string> =>
+    withoutFailure({ client, url: `${url}/orders`, perSecond, headers: () => bearer(TRADER) }, work);
 
   await step('helm install', async () => installPortcullis(world));
 
@@ -172,16 +123,7 @@ test('the main job in a real cluster', async (t) => {
 
   await step('Shadow denies nothing, Enforce denies', async () => {
     const put = async (mode: string): Promise<number> => {
-      await world.kubectl([
-        'patch',
-        'accesspolicy',
-        'orders',
-        '-n',
-        TRADING,
-        '--type=merge',
-        '-p',
-        JSON.stringify({ spec: { mode } }),
-      ]);
+      await world.patch('accesspolicy', 'orders', TRADING, { spec: { mode } });
       const { seconds } = await timed(() =>
         until(`mode ${mode} in force`, async () => {
           const policy = await world.get('accesspolicy', 'orders', TRADING);
@@ -206,7 +148,7 @@ test('the main job in a real cluster', async (t) => {
 
   await step('five rotations under load', async () => {
     const kids = new Set<string>();
-    const reports = await underLoad(20, async () => {
+    const unharmed = await underLoad(20, async () => {
       await until(
         'six different keys active',
         async () => {
@@ -217,7 +159,7 @@ test('the main job in a real cluster', async (t) => {
         { timeoutMs: 180_000, everyMs: 500 },
       );
     });
-    return `${kids.size - 1} rotations: ${noFailure(reports)}`;
+    return `${kids.size - 1} rotations: ${unharmed}`;
   });
 
   await step('a revoked key is refused by both pods', async () => {
@@ -226,16 +168,7 @@ test('the main job in a real cluster', async (t) => {
     const headers = { authorization: `Bearer ${await token(TRADER, '20s')}` };
     assert.equal((await client.request({ url: `${url}/orders`, headers })).status, 200);
     const revocations = [{ kid, reason: 'laptop stolen' }];
-    await world.kubectl([
-      'patch',
-      'sks',
-      'trading',
-      '-n',
-      TRADING,
-      '--type=merge',
-      '-p',
-      JSON.stringify({ spec: { revocations } }),
-    ]);
+    await world.patch('sks', 'trading', TRADING, { spec: { revocations } });
     const { seconds } = await timed(() =>
       until('401 from both pods', async () => {
         const replies = await client.burst({ url: `${url}/orders`, headers, count: 10 });
@@ -253,16 +186,7 @@ test('the main job in a real cluster', async (t) => {
       ...before.spec.rules,
       { name: 'edited', match: { paths: ['/edited'], methods: ['GET'] }, allow: [{ anonymous: true }] },
     ];
-    await world.kubectl([
-      'patch',
-      'accesspolicy',
-      'orders',
-      '-n',
-      TRADING,
-      '--type=merge',
-      '-p',
-      JSON.stringify({ spec: { rules } }),
-    ]);
+    await world.patch('accesspolicy', 'orders', TRADING, { spec: { rules } });
     const seen: string[] = [];
     const { seconds } = await timed(() =>
       until(
@@ -284,12 +208,12 @@ test('the main job in a real cluster', async (t) => {
   });
 
   await step('kubectl rollout restart under load', async () => {
-    const reports = await underLoad(25, async () => {
+    const unharmed = await underLoad(25, async () => {
       await world.kubectl(['rollout', 'restart', 'deployment/trading-api', '-n', TRADING]);
       await world.kubectl(['rollout', 'status', 'deployment/trading-api', '-n', TRADING, '--timeout=120s']);
       await until('old pods gone', async () => (await podsOf(world, TRADING, 'app=trading-api')).length === 2);
     });
-    return noFailure(reports);
+    return unharmed;
   });
 
   await step('the leader is killed in mid-rotation', async () => {
@@ -297,7 +221,7 @@ test('the main job in a real cluster', async (t) => {
     const leader: string = await lease();
     const pod = (await podsOf(world, OPERATOR_NAMESPACE)).find((one) => leader.startsWith(one.metadata.name));
     const active = async () => (await world.get('sks', 'trading', TRADING)).status.activeKey;
-    const reports = await underLoad(20, async () => {
+    const unharmed = await underLoad(20, async () => {
       const before = await active();
       await world.kubectl([
         'delete',
@@ -311,7 +235,7 @@ test('the main job in a real cluster', async (t) => {
       await until('another leader', async () => (await lease()) !== leader);
       await until('the next key signs', async () => (await active()) !== before, { timeoutMs: 90_000 });
     });
-    return `the other replica led and rotated: ${noFailure(reports)}`;
+    return `the other replica led and rotated: ${unharmed}`;
   });
 
   await step('Redis stopped: LocalShare', async () => {
@@ -332,18 +256,14 @@ test('the main job in a real cluster', async (t) => {
   await step('a tampered bundle is refused and put right', async () => {
     const secret = await world.get('secret', 'portcullis-access-orders', TRADING);
     const forged = Buffer.from(`${Buffer.from(secret.data['bundle.v1.json'], 'base64').toString('latin1')}x`, 'latin1');
-    await world.kubectl([
-      'patch',
+    await world.patch(
       'secret',
       'portcullis-access-orders',
-      '-n',
       TRADING,
+      { data: { 'bundle.v1.json': forged.toString('base64') } },
       '--as=dev',
       '--as-group=system:masters',
-      '--type=merge',
-      '-p',
-      JSON.stringify({ data: { 'bundle.v1.json': forged.toString('base64') } }),
-    ]);
+    );
     const { seconds } = await timed(() =>
       until('the Secret put right', async () => {
         const now = await world.get('secret', 'portcullis-access-orders', TRADING);
@@ -362,8 +282,7 @@ test('the main job in a real cluster', async (t) => {
   await step('Prometheus', async () => scrapedByPrometheus(world, TRADING));
 
   await step('helm upgrade under load', async () => {
-    const reports = await underLoad(20, () => upgradePortcullis(world));
-    return noFailure(reports);
+    return underLoad(20, () => upgradePortcullis(world));
   });
 
   await step('helm uninstall leaves pods serving', async () => {

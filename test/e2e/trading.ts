@@ -105,3 +105,40 @@ export function redis(): readonly Manifest[] {
     },
   ];
 }
+
+/** The example's Deployment under another name, with other environment or ports. */
+export function app(
+  name: string,
+  change: (container: Manifest, spec: Manifest) => void = () => {},
+  replicas = 1,
+): Manifest {
+  const { deployment } = tradingApi();
+  deployment.metadata.name = name;
+  deployment.spec.replicas = replicas;
+  deployment.spec.selector.matchLabels = { app: name };
+  deployment.spec.template.metadata.labels = { app: name };
+  change(deployment.spec.template.spec.containers[0], deployment.spec.template.spec);
+  return deployment;
+}
+
+/** A Service of `app(name)`, annotated; keys without their prefix. */
+export function service(name: string, annotations: Record<string, string>, spec: object = {}): Manifest {
+  const prefixed = Object.fromEntries(
+    Object.entries(annotations).map(([key, value]) => [`portcullis.dev/${key}`, value]),
+  );
+  const ports = [{ name: 'http', port: 80, targetPort: 'http' }];
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name, annotations: prefixed },
+    spec: { selector: { app: name }, ports, ...spec },
+  };
+}
+
+/** The example's AccessPolicy under another name. */
+export function policy(name: string, change: (spec: Manifest) => void = () => {}): Manifest {
+  const made = accessPolicy();
+  made.metadata.name = name;
+  change(made.spec);
+  return made;
+}

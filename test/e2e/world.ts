@@ -1,10 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
+import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseAllDocuments } from 'yaml';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
-import type { Unavailable } from '../cluster/go-binaries.ts';
 import type { CommandResult } from '../cluster/program.ts';
+import { skipOrFail } from '../cluster/skip-or-fail.ts';
 import { type Client, startClient } from './client.ts';
 
 /** Any object as kubectl prints it. */
@@ -27,16 +28,21 @@ export interface World {
   /** The object, or null. */
   get(kind: string, name: string, namespace?: string): Promise<Manifest | null>;
   list(kind: string, namespace: string, selector?: string): Promise<readonly Manifest[]>;
+  /** `kubectl patch --type=merge`. */
+  patch(kind: string, name: string, namespace: string, change: object, ...flags: readonly string[]): Promise<string>;
   /** `kubectl apply` of these objects in one go; gives what kubectl wrote, warnings included. */
   apply(namespace: string, ...objects: readonly Manifest[]): Promise<string>;
-  stop(): Promise<void>;
 }
 
-/** Starts it; says why where there can be none. */
-export async function startWorld(): Promise<World | Unavailable> {
+/** A world for this test, stopped after it; undefined, and the test skipped, where there can be none. */
+export async function worldFor(t: TestContext): Promise<World | undefined> {
   const cluster = await startCluster();
-  if ('reason' in cluster) return cluster;
+  if ('reason' in cluster) return skipOrFail(t, cluster.reason);
   const client = startClient(cluster);
+  t.after(() => {
+    client.close();
+    return cluster.stop();
+  });
   const run: World['run'] = (command, args, stdin) => cluster.exec(command, args, stdin);
   const kubectl: World['kubectl'] = async (args, stdin) => {
     const { code, stdout, stderr } = await run('kubectl', args, stdin);
@@ -58,15 +64,13 @@ export async function startWorld(): Promise<World | Unavailable> {
     get: (kind, name, namespace = 'default') => json(['get', kind, name, '-n', namespace]),
     list: async (kind, namespace, selector) =>
       (await json(['get', kind, '-n', namespace, ...(selector === undefined ? [] : ['-l', selector])])).items,
+    patch: (kind, name, namespace, change, ...flags) =>
+      kubectl(['patch', kind, name, '-n', namespace, '--type=merge', '-p', JSON.stringify(change), ...flags]),
     apply: (namespace, ...objects) =>
       kubectl(
         ['apply', '-n', namespace, '-f', '-'],
         JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }),
       ),
-    stop: async () => {
-      client.close();
-      await cluster.stop();
-    },
   };
 }
 
@@ -100,6 +104,17 @@ export async function timed<Result>(work: () => Promise<Result>): Promise<{ seco
   const began = performance.now();
   const result = await work();
   return { seconds: (performance.now() - began) / 1_000, result };
+}
+
+/** A part of a test, which says what came of it, with the seconds that it took. Gives whether it passed. */
+export async function part(t: TestContext, name: string, work: () => Promise<string>): Promise<boolean> {
+  let passed = false;
+  await t.test(name, async () => {
+    const { seconds, result } = await timed(work);
+    console.log(`     e2e: ${name}: ${result} (${seconds.toFixed(1)} s)`);
+    passed = true;
+  });
+  return passed;
 }
 
 /** Whether a program is in PATH. */

@@ -125,6 +125,32 @@ describe('bundles', { timeout: 30_000 }, () => {
     assert.doesNotMatch((await admin('/metrics')).body, /malformed_requests_total\{/, 'the request was not malformed');
   });
 
+  it('says why it is unready in /status, and bounds that', async () => {
+    const refuse = Array.from({ length: 20 }, (_, index) => `Reason${index}: ${'x'.repeat(400)}`);
+    const other = await startSidecar({
+      listeners: [],
+      admin: { host: '127.0.0.1', port: 0 },
+      bundles: {
+        publicKey: createPublicKey(signer),
+        access: { directory: join(directory, 'none'), namespace: 'trading', name: 'orders' },
+        limits: null,
+      },
+      pod: { probes: [], refuse, controlSocket: join(directory, 'control.sock') },
+      sink: log,
+      version: 'test',
+    });
+    try {
+      assert.deepEqual(
+        other.status().notReady,
+        refuse.slice(0, 16).map((reason) => reason.slice(0, 300)),
+      );
+      other.startDraining(0);
+      assert.deepEqual(other.status().notReady, ['draining']);
+    } finally {
+      await other.stop(0);
+    }
+  });
+
   it('only a bad one so far: still 503 and unready, with its reason', async () => {
     await put(encodeBundle(access(5), testPrivateKey(2)));
     assert.equal((await send(portOf(sidecar), GET)).status, 503);
@@ -256,7 +282,11 @@ describe('two policies, each compiled by itself', { timeout: 30_000 }, () => {
       assert.deepEqual([taken?.serial, taken?.error], [1, null]);
       assert.deepEqual([limits?.serial, limits?.error?.code], [0, 'bundle_invalid']);
       assert.equal((await send(sut.port, GET)).status, 503);
+      const ready = await fetch(`http://127.0.0.1:${sut.adminPort}/readyz`);
+      assert.deepEqual(sut.sidecar.status().notReady, [(await ready.text()).trimEnd()]);
+      assert.match(sut.sidecar.status().notReady[0] ?? '', /^bundle_invalid: /);
       await sut.publish({ limits: {} });
+      assert.deepEqual(sut.sidecar.status().notReady, []);
       assert.equal((await send(sut.port, GET)).status, 200);
     } finally {
       await sut.stop();

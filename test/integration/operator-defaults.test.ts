@@ -41,7 +41,10 @@ async function guarded(t: TestContext, specs: { access: object; limits: object }
   const access = policy<AccessPolicy>('AccessPolicy', 'access', { rules: [open], ...specs.access });
   const limit = { name: 'all', key: ['ip'], rate: '9/1m', onStoreFailure: 'Allow' };
   const limits = policy<RateLimitPolicy>('RateLimitPolicy', 'limits', { limits: [limit], ...specs.limits });
-  const compiled = [compileAccessPolicy(access, references).content, compileLimits(limits, references).content] as const;
+  const compiled = [
+    compileAccessPolicy(access, references).content,
+    compileLimits(limits, references).content,
+  ] as const;
   assert.ok(compiled[0] !== null && compiled[1] !== null);
   const sut = await startSidecarUnderTest({ access: compiled[0], limits: compiled[1] });
   t.after(() => sut.stop());

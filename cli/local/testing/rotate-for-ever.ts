@@ -21,7 +21,7 @@ async function rotateForEver(stateDirectory: string): Promise<never> {
       store,
       now: () => now,
       generateKey,
-      acknowledgements: () => [],
+      acknowledgements: [],
     });
     // Another process may have run its clock ahead meanwhile; the next step catches up.
     if (result.halt !== null && result.halt.reason !== 'ClockSkew') throw new Error(result.halt.message);

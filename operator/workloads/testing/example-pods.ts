@@ -64,7 +64,8 @@ export function examplePod(name: string, example: ExamplePod = {}): Pod {
 export function exampleStatus({ serial, hash }: ExpectedBundle, changes: Partial<SidecarStatus> = {}): SidecarStatus {
   const access = { namespace: 'shop', name: 'orders', serial, hash, loadedAt: 1, error: null };
   const bundles = { access, limits: null };
-  return { uid: 'process-1', version: '0', bundles, keySets: { 'auth/trading': serial }, draining: false, ...changes };
+  const keySets = { 'auth/trading': serial };
+  return { uid: 'process-1', version: '0', bundles, keySets, draining: false, notReady: [], ...changes };
 }
 
 /** A cache that holds these objects, to be changed with `set` and `delete`. */

@@ -19,6 +19,7 @@ export const exampleAccessBundle: AccessBundle = {
   mode: 'Enforce',
   store: { redisUrl: 'redis://127.0.0.1:6379' },
   clientIp: { trustedHops: 1, trustedProxies: ['10.0.0.0/8'] },
+  defaults: { store: { redisUrl: 'redis://127.0.0.1:6380' }, clientIp: { trustedHops: 2, trustedProxies: [] } },
   jwt: [
     {
       name: 'trading',
@@ -67,7 +68,8 @@ export const exampleLimitsBundle: LimitsBundle = {
   serial: 3,
   mode: 'Shadow',
   store: null,
-  clientIp: { trustedHops: 0, trustedProxies: [] },
+  clientIp: null,
+  defaults: { store: null, clientIp: { trustedHops: 0, trustedProxies: [] } },
   tiers: [{ name: 'premium', when: 'claims.tier == "premium"' }],
   limits: [
     {

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { goBinary, HELM, type Unavailable } from '../go-binaries.ts';
+import { skipOrFail } from '../skip-or-fail.ts';
 
 /** Path of helm: HELM where it is set, else the pinned module's, built once; says why where it is not to be had. */
 export async function helmBinary(): Promise<{ readonly path: string } | Unavailable> {
@@ -15,8 +16,5 @@ export async function helmBinary(): Promise<{ readonly path: string } | Unavaila
 /** helm for this test; where there is none the test is skipped with the reason, or fails under REQUIRE_CLUSTER=1. */
 export async function helmFor(t: TestContext): Promise<string | undefined> {
   const helm = await helmBinary();
-  if ('path' in helm) return helm.path;
-  if (process.env['REQUIRE_CLUSTER'] === '1') throw new Error(helm.reason);
-  t.skip(helm.reason);
-  return undefined;
+  return 'path' in helm ? helm.path : skipOrFail(t, helm.reason);
 }
