@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { Registry } from 'prom-client';
-import { limitPerAddress } from './limit-per-address.ts';
+import { limitPerAddress } from '../runtime/limit-per-address.ts';
 
 /** What the health port shows. */
 export interface HealthSources {

@@ -42,6 +42,8 @@ export interface LeaderParts {
 
 const POLICY_WORKERS = 4;
 const KEY_SET_WORKERS = 4;
+/** A pod that does not answer takes 2 s. */
+const FIRST_ROUND_MS = 5_000;
 
 /**
  * Everything that one replica does alone. Resolves when its caches are complete and its controllers run, or when `signal` is
@@ -77,6 +79,7 @@ export async function lead(parts: LeaderParts, signal: AbortSignal): Promise<{ s
     registry,
     metrics,
   });
+  await workloads.whenAsked(FIRST_ROUND_MS);
   const publisher = createBundlePublisher({
     client,
     bundles: shared.bundles,

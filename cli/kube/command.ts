@@ -31,12 +31,22 @@ export async function runKubeCommand(command: KubeCommand, argv: readonly string
     if (positionals.length < required.length || positionals.length > command.arguments.length) {
       throw usage(`wants ${command.arguments.join(' ') || 'no arguments'}, not ${positionals.length} of them`);
     }
-    return await command.run(connectTo(values), positionals, values, io);
+    return await command.run(connectTo(values), positionals, values, plainly(io));
   } catch (error) {
     if (!(error instanceof PortcullisError) && (error as Error).name !== 'KubeError') throw error;
-    io.stderr.write(`portcullis ${name}: ${(error as Error).message}\n`);
+    plainly(io).stderr.write(`portcullis ${name}: ${(error as Error).message}\n`);
     return 2;
   }
+}
+
+/** What comes from a cluster may hold what a terminal obeys (ESC, bidirectional marks): only text, newlines and tabs get through. */
+function plainly({ stdout, stderr, now }: CommandIo): CommandIo {
+  const plain = (text: string): string => text.replace(/[^\P{C}\n\t]/gu, '\ufffd');
+  return {
+    now,
+    stdout: { write: (text) => stdout.write(plain(text)) },
+    stderr: { write: (text) => stderr.write(plain(text)) },
+  };
 }
 
 function parse(argv: readonly string[], options: Flags) {

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import express, { type Response } from 'express';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
-import { limitPerAddress } from '../limit-per-address.ts';
+import { limitPerAddress } from '../../runtime/limit-per-address.ts';
 import type { ServerCertificate } from './certificates-secret.ts';
 import {
   type AdmissionAnswer,

@@ -1,5 +1,5 @@
 import type { Acknowledgement } from '../../policy/keys/step.ts';
-import type { Clock } from '../kube/clock.ts';
+import { type Clock, pause } from '../kube/clock.ts';
 import type { ObjectCache } from '../kube/kube-client.ts';
 import type { Node, Pod } from '../kube/objects.ts';
 import type { FetchStatus } from './acknowledgement-fetch.ts';
@@ -84,6 +84,16 @@ export class Acknowledgements {
     this.#stopped = true;
     this.#index.stop();
     this.#timer?.cancel();
+  }
+
+  /** Resolves when every counted pod has been asked once, or after `ms` milliseconds: before, none seems to run anything. */
+  async whenAsked(ms: number): Promise<void> {
+    const { clock } = this.#parts;
+    const deadline = clock.now() + ms;
+    const isUnasked = ({ counted, status, silent }: InjectedPod) => counted && status === null && silent === null;
+    while (!this.#stopped && clock.now() < deadline && [...this.#index.all()].some(isUnasked)) {
+      await pause(clock, ROUND_MS);
+    }
   }
 
   /** The pods that a policy was injected for, counted or not. */

@@ -143,6 +143,11 @@ export class Workloads {
     await Promise.all(Object.values(this.#controllers).map((controller) => controller.stop()));
   }
 
+  /** Resolves when every pod has been asked once, or after `ms` milliseconds: what is said before would take back what is true. */
+  whenAsked(ms: number): Promise<void> {
+    return this.#acknowledgements.whenAsked(ms);
+  }
+
   /** Calls on every change of what is known of the pods of policies and key sets; returns what unsubscribes. */
   onChange(listener: (changed: ChangedPicture) => void): () => void {
     this.#listeners.add(listener);

