@@ -46,7 +46,7 @@ test('each alert has its section in docs/operations.md', () => {
   const page = readFileSync(join(ROOT, 'docs/operations.md'), 'utf8');
   for (const { alert, annotations } of alerts) {
     assert.ok(page.includes(`\n### ${alert}\n`), alert);
-    assert.equal(annotations['runbook_url'], `https://portcullis.dev/operations#${alert.toLowerCase()}`);
+    assert.equal(annotations['runbook'], `docs/operations.md#${alert.toLowerCase()}`);
   }
 });
 
