@@ -23,7 +23,9 @@ function setUp(t: TestContext, ...pods: Pod[]) {
   const changes: string[] = [];
   const podCache = cacheOf(...pods);
   const nodeCache = cacheOf(node('True'));
+  const faults: string[] = [];
   let answer = (_address: string): Promise<void> => Promise.resolve();
+  let onAsked = (): void => {};
   const acknowledgements = new Acknowledgements({
     pods: podCache,
     nodes: nodeCache,
@@ -37,7 +39,8 @@ function setUp(t: TestContext, ...pods: Pod[]) {
       if (status === undefined) throw new Error('ECONNREFUSED');
       return status;
     },
-    onAsked: () => {},
+    onAsked: () => onAsked(),
+    onFault: (pod, error) => faults.push(`${pod} ${error}`),
     onChange: ({ policies, keySets }) => changes.push(...policies.map(({ name }) => name), ...keySets),
   });
   t.after(() => acknowledgements.stop());
@@ -49,6 +52,13 @@ function setUp(t: TestContext, ...pods: Pod[]) {
     pods: podCache,
     nodes: nodeCache,
     acknowledgements,
+    faults,
+    failOnce: () => {
+      onAsked = () => {
+        onAsked = () => {};
+        throw new Error('cannot');
+      };
+    },
     hold: (until: (address: string) => Promise<void>) => {
       answer = until;
     },
@@ -75,6 +85,23 @@ test('asks each counted pod at once, at its own address and admin port only', as
     asked.map(({ address }) => address),
     ['10.0.0.1:14181', '10.0.0.2:15000'],
   );
+});
+
+test('an answer whose use fails ends nothing, and a first round ends when each pod was asked', async (t) => {
+  const world = setUp(t, at('a', '10.0.0.1'), at('b', '10.0.0.2'));
+  const { clock, sidecars, acknowledgements, faults, failOnce } = world;
+  for (const address of ['10.0.0.1', '10.0.0.2']) sidecars.set(address, exampleStatus(first));
+  acknowledgements.expect(orders, first);
+  failOnce();
+  let isAsked = false;
+  void acknowledgements.whenAsked(5_000).then(() => {
+    isAsked = true;
+  });
+  assert.equal(isAsked, false);
+  await clock.advance(200);
+  assert.equal(isAsked, true);
+  assert.deepEqual(faults, ['shop/a Error: cannot']);
+  assert.deepEqual(standings(world), { a: 'Current', b: 'Current' });
 });
 
 test('asks quickly while a bundle is awaited, and at rest once a minute', async (t) => {

@@ -36,6 +36,8 @@ export interface AcknowledgementParts {
   readonly onAsked: (pod: InjectedPod) => void;
   /** Called when what is known of a pod changed. */
   readonly onChange: (changed: ChangedPicture) => void;
+  /** What an answer led to failed: to be logged. Answers are written by pods; none may end the process. */
+  readonly onFault: (pod: string, error: unknown) => void;
 }
 
 /** A bundle that pods are to run, and since when (the clock's milliseconds). */
@@ -211,14 +213,18 @@ export class Acknowledgements {
     );
     this.#asking--;
     round.asking = false;
-    const { clock, random, onAsked } = this.#parts;
+    const { clock, random, onAsked, onFault } = this.#parts;
     // Else the pod went, or its sidecar started anew, and this was the answer of the one before.
     if (this.#rounds.get(pod) === round && !this.#stopped) {
       Object.assign(pod, answer);
       const next = clock.now() + nextRound(this.#awaitedFor(pod), random());
       round.dueAt = Math.min(round.dueAt, next);
-      if (pictureOf(pod) !== before) this.#tell(pod);
-      onAsked(pod);
+      try {
+        if (pictureOf(pod) !== before) this.#tell(pod);
+        onAsked(pod);
+      } catch (error) {
+        onFault(pod.name, error);
+      }
     }
     this.#wake(clock.now());
   }

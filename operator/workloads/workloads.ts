@@ -131,6 +131,7 @@ export class Workloads {
       fetch: parts.fetch ?? this.#fetcher.fetch,
       onAsked: (pod) => this.#asked(pod),
       onChange: (changed) => this.#tell(changed),
+      onFault: (pod, error) => log.error({ pod, err: error }, 'the answer of a pod could not be used'),
     });
     this.#subscribe();
   }
