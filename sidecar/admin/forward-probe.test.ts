@@ -80,6 +80,11 @@ describe('forwardProbe', () => {
     assert.deepEqual([status, text], [504, 'the application did not answer within 1 s']);
   });
 
+  it('a time-out longer than a timer can be is no fault', async () => {
+    answer = (_request, response) => response.writeHead(200).end();
+    assert.equal((await forwardProbe(http({ timeoutSeconds: 5_000_000 }), '10.0.0.7')).status, 200);
+  });
+
   it('a body without end is not waited for', async () => {
     answer = (_request, response) => response.writeHead(200).write('x');
     assert.equal((await forwardProbe(http(), '10.0.0.7')).status, 200);
@@ -97,6 +102,15 @@ describe('forwardProbe', () => {
       assert.equal((await forwardProbe(probe, '10.0.0.7')).status, 503, JSON.stringify(probe));
     }
     cut.close();
+  });
+
+  it('switching protocols is no answer to a probe', async () => {
+    const switching = createTcpServer((socket) =>
+      socket.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'),
+    );
+    const port = await listen(switching);
+    assert.equal((await forwardProbe(http({ port }), '10.0.0.7')).status, 503);
+    switching.close();
   });
 
   it('tcp: whether it accepts connections', async () => {

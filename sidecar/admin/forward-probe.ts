@@ -11,6 +11,8 @@ export interface ProbeResult {
 }
 
 const APPLICATION = '127.0.0.1';
+/** No kubelet waits so long; what a template says may be more than a timer can be set to. */
+const LONGEST_SECONDS = 3_600;
 
 /**
  * Sends one probe to the application as the kubelet would (its http prober: certificates unchecked, Host the pod's address), on a
@@ -18,7 +20,7 @@ const APPLICATION = '127.0.0.1';
  * @param podAddress which the kubelet dialled
  */
 export function forwardProbe(probe: ForwardedProbe, podAddress: string): Promise<ProbeResult> {
-  const signal = AbortSignal.timeout(probe.timeoutSeconds * 1_000);
+  const signal = AbortSignal.timeout(Math.min(probe.timeoutSeconds, LONGEST_SECONDS) * 1_000);
   const asked = probe.type === 'http' ? askHttp(probe, podAddress, signal) : dial(probe.port, signal);
   return asked.catch((error: NodeJS.ErrnoException) =>
     signal.aborted
@@ -53,7 +55,8 @@ async function askHttp(
   };
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
     const send = probe.scheme === 'HTTPS' ? httpsRequest : httpRequest;
-    send(options, resolve).on('error', reject).end();
+    const gone = () => reject(new Error('it ended the connection without an answer'));
+    send(options, resolve).on('error', reject).on('close', gone).end();
   });
   response.on('error', () => {});
   response.destroy();
