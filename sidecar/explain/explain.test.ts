@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { AccessBundle, AllowEntry, LimitsBundle } from '../../policy/bundle/types.ts';
+import type { AccessBundle, AccessRule, AllowEntry, LimitsBundle } from '../../policy/bundle/types.ts';
 import type { LogSink } from '../../runtime/log.ts';
 import type { Policies } from '../enforcement.ts';
 import { buildExchange } from '../engine/build-exchange.ts';
@@ -288,10 +288,24 @@ describe('explain', () => {
         { token: 'nonsense' },
       ),
     });
-    const place = fc.constantFrom(
-      { kind: 'header', header: 'authorization', scheme: 'Bearer' } as const,
-      { kind: 'cookie', cookie: 'session' } as const,
-    );
+    const header = { kind: 'header', header: 'authorization', scheme: 'Bearer' } as const;
+    const cookie = { kind: 'cookie', cookie: 'session' } as const;
+    const place = fc.constantFrom(header, cookie);
+    // What chance seldom makes.
+    const tom = (allow: AllowEntry, more: Partial<ExplainRequest> = {}): [AccessRule[], ExplainRequest] => [
+      [{ name: 'r', match: { hosts: [], paths: ['/a'], methods: [] }, allow: [allow] }],
+      {
+        ...{ method: 'GET', target: '/a', host: 'a.x', client: '192.0.2.1', headers: [] },
+        credential: { token: token({ sub: 'tom' }) },
+        ...more,
+      },
+    ];
+    const evil: ExplainRequest['headers'] = [['origin', 'https://evil.example']];
+    const examples: [AccessRule[], ExplainRequest, typeof header | typeof cookie, 'Enforce'][] = [
+      [...tom({ roles: ['trader'] }), header, 'Enforce'],
+      [...tom({ when: 'claims.missing == 1' }), header, 'Enforce'],
+      [...tom({ authenticated: true }, { method: 'POST', headers: evil }), cookie, 'Enforce'],
+    ];
     const mode = fc.constantFrom('Enforce' as const, 'Shadow' as const);
     const seen = new Map<string, number>();
     await fc.assert(
@@ -308,7 +322,7 @@ describe('explain', () => {
         assert.deepEqual([explanation.status, explanation.code], decided);
         seen.set(String(decided[1]), (seen.get(String(decided[1])) ?? 0) + 1);
       }),
-      { numRuns: 600 },
+      { numRuns: 600, examples },
     );
     const codes = [
       'null',
