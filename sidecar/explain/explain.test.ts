@@ -259,7 +259,7 @@ describe('explain', () => {
       { when: 'claims.missing == 1' },
       { anonymous: true, when: 'method == "GET"' },
     );
-    const rules = fc.array(
+    const rules: fc.Arbitrary<AccessRule[]> = fc.array(
       fc.record({
         name: fc.constant('r'),
         match: fc.record({
