@@ -156,7 +156,16 @@ test('pods that never answer do not keep others from being asked', async (t) => 
   const silent = Array.from({ length: 1_000 }, (_, i) => examplePod(`silent-${i}`, { namespace: 'evil' }));
   const pods = cacheOf<Pod>(...silent);
   const acknowledgements = new Acknowledgements({
-    ...{ pods, nodes: cacheOf(), clock, random: () => 0.5, keySetsOf: () => [], onAsked: () => {}, onChange: () => {} },
+    ...{
+      pods,
+      nodes: cacheOf(),
+      clock,
+      random: () => 0.5,
+      keySetsOf: () => [],
+      onAsked: () => {},
+      onFault: (_pod, error) => assert.fail(String(error)),
+      onChange: () => {},
+    },
     async fetch(address) {
       asked.add(address);
       if (address === '10.0.0.7') return exampleStatus({ serial: 1, hash: 'aa' });
