@@ -54,7 +54,13 @@ export interface OperatorBenchResult {
     readonly memory: { readonly rss: number; readonly pss: number; readonly peak: number };
   };
   /** ms from sending the edit until every pod's acknowledgement is in the status. */
-  readonly edits: readonly { readonly what: string; readonly pods: number; readonly milliseconds: readonly number[] }[];
+  readonly edits: readonly {
+    readonly what: string;
+    readonly pods: number;
+    readonly milliseconds: readonly number[];
+    /** To the API server, each edit. */
+    readonly requests: number;
+  }[];
   readonly restart: StartResult & { readonly stopMs: number };
   /** Memory at the end, of the operator that was started again. */
   readonly memory: { readonly rss: number; readonly pss: number; readonly peak: number };
@@ -71,6 +77,7 @@ interface Bench {
   readonly say: (line: string) => void;
 }
 
+const REQUESTS = 'rest_client_requests_total';
 const QUIET_SECONDS = 3;
 /** A Lease is renewed every 2 s; three requests look at certificates every 30 s. */
 const QUIET_REQUESTS = 5;
@@ -116,7 +123,6 @@ export async function runOperatorBench(
     const firstStart = await measureFirstStart(bench);
     const rest = await measureRest(bench, options.restSeconds);
     const edits = await measureEdits(bench, options.edits);
-    await untilQuiet(bench);
     say('restart');
     const stopMs = await operator.stop();
     operator = new OperatorProcess(process);
@@ -178,7 +184,7 @@ async function measureStart(bench: Bench): Promise<StartResult> {
   const lossesBefore = bench.follower.losses;
   const readyMs = await operator.untilReady();
   const { quietMs, stallMs, metrics } = await untilQuiet(bench);
-  const requests = metrics.by('rest_client_requests_total', 'method');
+  const requests = metrics.by(REQUESTS, 'method');
   const losses = bench.follower.losses - lossesBefore;
   return { readyMs, quietMs, stallMs, requests, losses, cpuMs: operator.usage().cpuMs, metrics };
 }
@@ -192,7 +198,7 @@ async function untilQuiet(bench: Bench): Promise<{ quietMs: number; stallMs: num
     operator.assertRunning();
     const metrics = await operator.metrics();
     stallMs = Math.max(stallMs, metrics.sum('nodejs_eventloop_lag_max_seconds') * 1000);
-    const requests = metrics.sum('rest_client_requests_total');
+    const requests = metrics.sum(REQUESTS);
     const leads = metrics.sum('leader_election_master_status') === 1;
     if (!leads || requests - last > QUIET_REQUESTS) quietSince = performance.now();
     last = requests;
@@ -212,7 +218,7 @@ async function measureRest({ operator, follower, say }: Bench, seconds: number):
   const growth = (name: string, label: string) => increase(after.by(name, label), before.by(name, label));
   return {
     seconds,
-    requests: growth('rest_client_requests_total', 'method'),
+    requests: growth(REQUESTS, 'method'),
     cpuMs: cpuMs - cpuBefore,
     reconciles: growth('controller_runtime_reconcile_total', 'controller'),
     losses: follower.losses - lossesBefore,
@@ -229,12 +235,15 @@ async function measureEdits(bench: Bench, count: number): Promise<OperatorBenchR
   const users = objects.policies.filter((policy) => keySetsUsedBy(policy).includes(nameOf(keySet)));
   const repeat = async (what: string, pods: number, edit: (round: number) => Promise<number>) => {
     const milliseconds: number[] = [];
+    const before = await untilQuiet(bench);
     for (let round = 0; round < count; round++) {
-      await sleep(BETWEEN_EDITS_MS);
       milliseconds.push(await edit(round));
+      await sleep(BETWEEN_EDITS_MS);
     }
     bench.say(`edit of ${what}: ${milliseconds.map((ms) => ms.toFixed(0)).join(', ')} ms`);
-    return { what, pods, milliseconds };
+    const after = await untilQuiet(bench);
+    const requests = after.metrics.sum(REQUESTS) - before.metrics.sum(REQUESTS);
+    return { what, pods, milliseconds, requests: requests / count };
   };
   const usersPods = users.reduce((sum, policy) => sum + podsOf(policy), 0);
   return [
