@@ -68,6 +68,9 @@ async function dialFromPod(
   port: number,
 ): Promise<'open' | 'refused' | 'timeout'> {
   const node = ['node', '-e', DIAL, host, String(port)];
-  const output = await world.kubectl(['exec', '-n', namespace, 'deployment/open', '-c', 'api', '--', ...node]);
-  return output.trim() as 'open' | 'refused' | 'timeout';
+  const exec = ['exec', '-n', namespace, 'deployment/open', '-c', 'api', '--', ...node];
+  // kubectl's own log lines (an unknown stream, now and then) are on stderr: only what the pod printed counts.
+  const { code, stdout, stderr } = await world.run('kubectl', exec);
+  if (code !== 0) throw new Error(`kubectl ${exec.join(' ')} failed:\n${stderr}${stdout}`);
+  return stdout.trim() as 'open' | 'refused' | 'timeout';
 }
