@@ -46,19 +46,27 @@ export function sharedCaches({ client, log, metrics }: CacheParts, namespace: st
     keySets: reflector(SIGNING_KEY_SETS),
     accessPolicies: reflector(ACCESS_POLICIES),
     rateLimitPolicies: reflector(RATE_LIMIT_POLICIES),
-    // Keyrings are read live; releases of helm are large.
+    // Releases of helm are large.
     ownSecrets: reflector(SECRETS, { namespace, fieldSelector: 'type!=helm.sh/release.v1' }, withoutKeyring),
     referableSecrets: reflector(SECRETS, { labelSelector: `${LABELS.allowReference}=true` }, referableView),
     bundles: reflector(SECRETS, { labelSelector: `${LABELS.holds}=bundle` }, (secret) => bundleView(secret, bundleKey)),
   } satisfies Reflectors;
 }
 
-/** What only the leader follows: the workloads. */
+/** What only the leader follows: the workloads, and what apps read of key sets. */
 export function leaderCaches({ client, log, metrics }: CacheParts) {
   return {
     pods: new Reflector({ client, type: PODS, keep: podView, log, metrics }),
     nodes: new Reflector({ client, type: NODES, keep: nodeView, log, metrics }),
     networkPolicies: new Reflector({ client, type: NETWORK_POLICIES, log, metrics }),
+    keySetExports: new Reflector({
+      client,
+      type: SECRETS,
+      selection: { labelSelector: `${LABELS.holds}=key-set-exports` },
+      keep: withoutData,
+      log,
+      metrics,
+    }),
   } satisfies Reflectors;
 }
 
@@ -145,10 +153,17 @@ function metadataView({ labels, annotations, ownerReferences, finalizers: _, ...
   };
 }
 
+/** Keyrings and escrows are large, secret, and read live. */
 function withoutKeyring(secret: Secret): Secret {
-  if (secret.metadata.labels?.[LABELS.holds] !== 'keyring') return secret;
+  const holds = secret.metadata.labels?.[LABELS.holds];
+  if (holds !== 'keyring' && holds !== 'key-set-escrow') return secret;
   const { data: _, ...rest } = secret;
   return rest;
+}
+
+/** That it changed is all that is looked at. */
+function withoutData({ metadata, ...secret }: Secret): Secret {
+  return { ...typeOf(secret), metadata: metadataView(metadata) };
 }
 
 function nodeView({ metadata: { name, uid, resourceVersion }, status }: Node): Node {

@@ -4,6 +4,7 @@ import { checkField } from '../policy/api/check-field.ts';
 import { clientIP } from '../policy/api/common-fields.ts';
 import { fieldOf, oneOf, text } from '../policy/api/field.ts';
 import { formatPath, type Problem } from '../policy/api/problem.ts';
+import { matches } from '../policy/api/rule.ts';
 import { PortcullisError } from '../policy/errors.ts';
 import { CAPTURES, type OperatorConfig } from './config.ts';
 
@@ -14,6 +15,11 @@ const quantities = (description: string) => {
     Type.Optional(text({ description: `${name}, as a Kubernetes quantity.`, maxLength: 32 }));
   return Type.Object({ cpu: quantity('Processor'), memory: quantity('Memory') }, { description, default: {} });
 };
+
+const baseUrl = matches(
+  '^https?://[A-Za-z0-9._:\\[\\]-]+(/[A-Za-z0-9._~-]+)*$',
+  'write an http or https URL without a slash at the end, such as https://keys.example.com',
+);
 
 const sidecar = Type.Object(
   {
@@ -58,6 +64,17 @@ const configFile = Type.Object(
       { description: 'Admission webhooks.' },
     ),
     healthPort: port('Port of /healthz, /readyz and /metrics.'),
+    jwks: Type.Optional(
+      Type.Object(
+        {
+          port: port('Port of /jwks.'),
+          externalUrl: Type.Optional(
+            text({ description: 'Where the world reaches it.', maxLength: 512, rules: [baseUrl] }),
+          ),
+        },
+        { description: 'Public keys for verifiers outside the cluster.' },
+      ),
+    ),
     leaseName: objectName('The Lease by which one replica leads.'),
     podPatchesPerSecond: Type.Integer({ minimum: 1, maximum: 5_000, description: 'Most patches of pods a second.' }),
     evictUnprotected: Type.Boolean({ description: 'Whether unprotected pods younger than a minute are evicted.' }),
@@ -85,11 +102,12 @@ export function readOperatorConfig(content: string, env: Readonly<Record<string,
     const lines = problems.map(({ path, message }) => `${formatPath(path)}: ${message}`);
     throw new PortcullisError('config_invalid', lines.join('\n'));
   }
-  const { defaults, sidecar: template, ...rest } = checked.value as Static<typeof configFile>;
+  const { defaults, sidecar: template, jwks, ...rest } = checked.value as Static<typeof configFile>;
   return {
     ...rest,
     namespace: env['POD_NAMESPACE']!,
     podName: env['POD_NAME']!,
+    jwks: jwks === undefined ? null : { port: jwks.port, externalUrl: jwks.externalUrl ?? null },
     sidecar: { ...template, resources: template.resources as OperatorConfig['sidecar']['resources'] },
     defaults: { capture: defaults.capture, storeSecret: defaults.storeSecret ?? null, clientIp: defaults.clientIP },
   };

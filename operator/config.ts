@@ -30,6 +30,12 @@ export interface OperatorConfig {
   };
   /** /metrics, /healthz and /readyz. */
   readonly healthPort: number;
+  /** Public keys for verifiers outside the cluster; null: they are not served. */
+  readonly jwks: {
+    readonly port: number;
+    /** Where the world reaches that port, an http or https URL without a slash at the end; null: at the origin of each issuer. */
+    readonly externalUrl: string | null;
+  } | null;
   readonly leaseName: string;
   /** Most patches of pods a second (touches and conditions). */
   readonly podPatchesPerSecond: number;

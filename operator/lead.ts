@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
-import { LABELS } from '../policy/api/names.ts';
 import { accessPolicyReconciler } from './access-policies/access-policy-controller.ts';
 import { createBundleSerials } from './bundles/bundle-serials.ts';
 import type { BundleSigningKey } from './bundles/bundle-signing-key.ts';
@@ -18,12 +17,11 @@ import { type Controller, startController } from './kube/controller.ts';
 import type { HttpsKubeClient } from './kube/https-kube-client.ts';
 import type { EventRecorder, Reconcile } from './kube/kube-client.ts';
 import type { KubeMetrics } from './kube/kube-metrics.ts';
-import type { KubeObject, Secret } from './kube/objects.ts';
 import { rateLimitPolicyReconciler } from './rate-limit-policies/rate-limit-policy-controller.ts';
 import { generateKey } from './signing-keys/generate-key.ts';
 import type { KeySetMetrics } from './signing-keys/key-set-metrics.ts';
 import { signingKeySetController } from './signing-keys/signing-key-set-controller.ts';
-import { nameOf } from './workloads/pod-view.ts';
+import { watchKeySets } from './signing-keys/watch-key-sets.ts';
 import { Workloads } from './workloads/workloads.ts';
 
 /** What the leader works with. */
@@ -116,18 +114,13 @@ export async function lead(parts: LeaderParts, signal: AbortSignal): Promise<{ s
   ends.push(
     watchPolicies('Access', { policies: shared.accessPolicies, sources, bundles }, access.enqueue),
     watchPolicies('Limits', { policies: shared.rateLimitPolicies, sources, bundles }, limits.enqueue),
-    shared.keySets.onChange((object, before) => keySets.enqueue(nameOf((object ?? before)!))),
-    shared.ownSecrets.onChange((secret, before) => {
-      const owner = keySetOwning((secret ?? before)!);
-      if (owner !== null) keySets.enqueue(owner);
-    }),
+    watchKeySets({ ...shared, exports: caches.keySetExports }, keySets.enqueue),
     workloads.onChange((changed) => {
       for (const policy of changed.policies)
         (policy.kind === 'Access' ? access : limits).enqueue(`${policy.namespace}/${policy.name}`);
       for (const keySet of changed.keySets) keySets.enqueue(keySet);
     }),
   );
-  for (const keySet of shared.keySets.all()) keySets.enqueue(nameOf(keySet));
   if (config.webhook.certificates === 'Own') {
     const certificates = start(
       'webhook-certificates',
@@ -145,10 +138,4 @@ export async function lead(parts: LeaderParts, signal: AbortSignal): Promise<{ s
       await stopCaches(caches);
     },
   };
-}
-
-/** `namespace/name` of the key set whose keyring or outputs a Secret of ours is. */
-function keySetOwning({ metadata: { labels = {} } }: KubeObject & Secret): string | null {
-  const [namespace, name] = [labels[LABELS.ownerNamespace], labels[LABELS.ownerName]];
-  return namespace === undefined || name === undefined ? null : `${namespace}/${name}`;
 }

@@ -1,7 +1,7 @@
 import { accessPolicy } from '../policy/api/access-policy.ts';
 import { rateLimitPolicy } from '../policy/api/rate-limit-policy.ts';
 import { API_VERSION, type ResourceDefinition } from '../policy/api/resource.ts';
-import { signingKeySet } from '../policy/api/signing-key-set.ts';
+import { type SigningKeySet, signingKeySet } from '../policy/api/signing-key-set.ts';
 import type { Condition, KubeObject, ResourceType } from './kube/objects.ts';
 
 /** What the status of every kind of ours says. */
@@ -11,13 +11,8 @@ export interface CommonStatus {
   readonly pods?: { readonly matched: number; readonly current: number; readonly stale: number };
 }
 
-/** The status of a SigningKeySet. */
-export interface SigningKeySetStatus extends CommonStatus {
-  /** The kid that signs now. */
-  readonly activeKey?: string;
-  /** When the next key is to sign. RFC 3339. */
-  readonly nextRotation?: string;
-}
+/** The status of a SigningKeySet, as its schema has it. */
+export type SigningKeySetStatus = CommonStatus & Omit<NonNullable<SigningKeySet['status']>, keyof CommonStatus>;
 
 /** An object of one of our kinds as the API server holds it; its spec is `decodeResource`'s to read. */
 export interface CustomResource<Status extends CommonStatus = CommonStatus> extends KubeObject {

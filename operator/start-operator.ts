@@ -13,6 +13,7 @@ import { podHandler } from './injection/pod-handler.ts';
 import { policyHandler } from './injection/policy-handler.ts';
 import { serviceHandler } from './injection/service-handler.ts';
 import { WebhookServer } from './injection/webhook-server.ts';
+import { JwksServer } from './jwks/jwks-server.ts';
 import { KubeEventRecorder } from './kube/events.ts';
 import { connectKubeClient } from './kube/https-kube-client.ts';
 import type { loadKubeConfig } from './kube/kube-config.ts';
@@ -33,6 +34,8 @@ export interface OperatorHost {
 export interface RunningOperator {
   readonly healthPort: number;
   readonly webhookPort: number;
+  /** Null: no public keys are served. */
+  readonly jwksPort: number | null;
   /** Stops what the leader does, gives the Lease back, then answers no more webhooks. */
   stop(): Promise<void>;
 }
@@ -106,6 +109,10 @@ export async function startOperator(config: OperatorConfig, host: OperatorHost):
   const health = new HealthServer({ registry, notReady });
   const healthPort = await health.listen(config.healthPort);
 
+  const jwks = config.jwks && {
+    port: config.jwks.port,
+    server: new JwksServer({ sources, externalUrl: config.jwks.externalUrl, registry, random: Math.random }),
+  };
   const keySetMetrics = new KeySetMetrics(registry, () => Date.now());
   const parts: LeaderParts = {
     client,
@@ -139,17 +146,20 @@ export async function startOperator(config: OperatorConfig, host: OperatorHost):
 
   await startCaches(shared);
   const { port: webhookPort } = await webhooks.listen(undefined, config.webhook.port);
+  const jwksPort = jwks && (await jwks.server.listen(jwks.port));
   election.start();
-  log.info({ healthPort, webhookPort }, 'operator started');
+  log.info({ healthPort, webhookPort, jwksPort }, 'operator started');
 
   return {
     healthPort,
     webhookPort,
+    jwksPort,
     async stop() {
       stopping.abort();
       await (await leading)?.stop();
       await election.release();
       await webhooks.stop();
+      await jwks?.server.stop();
       await Promise.race([events.flush(), sleep(LAST_EVENTS_MS, undefined, { ref: false })]);
       await stopCaches(shared);
       await health.stop();

@@ -7,8 +7,10 @@ export type ErrorCode =
   | 'bundle_too_large'
   | 'bundle_invalid'
   | 'config_invalid'
+  | 'exports_refused'
   | 'keyring_conflict'
   | 'keyring_invalid'
+  | 'keyring_refused'
   | 'key_refused'
   | 'policy_invalid';
 

@@ -13,6 +13,7 @@ const example: SidecarArguments = {
   namespace: 'shop',
   accessPolicy: 'orders',
   rateLimitPolicy: 'standard',
+  issueTokens: true,
   bundleKey: 'MCowBQYDK2VwAyEA',
   minimumSerials: { access: 12, limits: 3 },
   listeners: [{ listen: { host: '$(POD_IP)', port: 14180 }, upstream: { host: '127.0.0.1', port: 8000 } }],
@@ -47,6 +48,7 @@ describe('sidecarArgv and parseSidecarArguments', () => {
       '--namespace=shop',
       '--access-policy=orders',
       '--rate-limit-policy=standard',
+      '--issue-tokens=true',
       '--bundle-key=MCowBQYDK2VwAyEA',
       '--minimum-access-serial=12',
       '--minimum-limits-serial=3',
@@ -93,6 +95,7 @@ describe('sidecarArgv and parseSidecarArguments', () => {
       namespace: name,
       accessPolicy: name,
       rateLimitPolicy: fc.option(name),
+      issueTokens: fc.boolean(),
       bundleKey: fc.uint8Array({ minLength: 1 }).map((bytes) => Buffer.from(bytes).toString('base64')),
       minimumSerials: fc.record({ access: fc.nat(), limits: fc.nat() }),
       listeners: fc.array(fc.record({ listen: address, upstream: address }), { maxLength: 4 }),
@@ -149,6 +152,7 @@ describe('sidecarArgv and parseSidecarArguments', () => {
     ['probe', 'null'],
     ['probe', '{"container":"a","kind":"startup","timeoutSeconds":1,"type":"tcp","port":70000}'],
     ['refuse', ''],
+    ['issue-tokens', 'yes'],
   ] as const) {
     it(`refuses --${flag}=${value}`, () => {
       const rest = sidecarArgv({ ...example, listeners: [], admin: { host: '::', port: 1 }, probes: [], refuse: [] });

@@ -41,6 +41,8 @@ export interface SidecarArguments {
   readonly namespace: string;
   readonly accessPolicy: string;
   readonly rateLimitPolicy: string | null;
+  /** Whether this pod issues tokens, as the access policy's `tokens` says. */
+  readonly issueTokens: boolean;
   /** Ed25519 key of the only writer of bundles that is believed: SPKI DER in base64. */
   readonly bundleKey: string;
   /** Serials of the bundles when the pod was injected: older ones are refused. 0: there were none. */
@@ -69,6 +71,7 @@ const FLAGS: ReadonlySet<string> = new Set([
   'namespace',
   'access-policy',
   'rate-limit-policy',
+  'issue-tokens',
   'bundle-key',
   'minimum-access-serial',
   'minimum-limits-serial',
@@ -89,6 +92,7 @@ export function sidecarArgv(args: SidecarArguments): string[] {
     `--namespace=${args.namespace}`,
     `--access-policy=${args.accessPolicy}`,
     ...(rateLimitPolicy === null ? [] : [`--rate-limit-policy=${rateLimitPolicy}`]),
+    ...(args.issueTokens ? ['--issue-tokens=true'] : []),
     `--bundle-key=${args.bundleKey}`,
     `--minimum-access-serial=${minimumSerials.access}`,
     `--minimum-limits-serial=${minimumSerials.limits}`,
@@ -110,6 +114,7 @@ export function parseSidecarArguments(argv: readonly string[]): SidecarArguments
     namespace: reader.one('namespace', nonEmpty),
     accessPolicy: reader.one('access-policy', nonEmpty),
     rateLimitPolicy: reader.optional('rate-limit-policy', nonEmpty) ?? null,
+    issueTokens: reader.optional('issue-tokens', trueOrFalse) ?? false,
     bundleKey: reader.one('bundle-key', base64),
     minimumSerials: {
       access: reader.optional('minimum-access-serial', wholeNumber) ?? 0,
@@ -234,4 +239,10 @@ function base64(value: string): string {
 function wholeNumber(value: string): number {
   if (!/^[0-9]{1,15}$/.test(value)) throw new RangeError(`must be a whole number, not ${JSON.stringify(value)}`);
   return Number(value);
+}
+
+function trueOrFalse(value: string): boolean {
+  if (value !== 'true' && value !== 'false')
+    throw new RangeError(`must be true or false, not ${JSON.stringify(value)}`);
+  return value === 'true';
 }

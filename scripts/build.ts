@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build, type Metafile, type Plugin } from 'esbuild';
@@ -15,11 +16,25 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   portcullis: 'cli/main.ts',
 };
 
-/** CommonJS packages ask for Node's own modules by `require`, which an ES module does not have. */
-const REQUIRE = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);";
+/** CommonJS packages ask for Node's own modules by `require`, which an ES module does not have. Some bring a createRequire. */
+const REQUIRE =
+  "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);";
 
-/** What a bundle cannot have as it is in the repository. */
-const replaced: Plugin = {
+/** Of every bundle. */
+const OPTIONS = {
+  absWorkingDir: ROOT,
+  bundle: true,
+  platform: 'node',
+  target: 'node26',
+  format: 'esm',
+  minifySyntax: true,
+  minifyWhitespace: true,
+  tsconfigRaw: '{}', // ours say nothing to esbuild
+  logLevel: 'warning',
+} as const;
+
+/** What a bundle cannot have as it is in the repository. Adds to `threads` what is bundled for threads. */
+const replaced = (threads: Metafile[]): Plugin => ({
   name: 'replaced',
   setup(bundle) {
     const { version }: { version: string } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
@@ -31,41 +46,52 @@ const replaced: Plugin = {
     bundle.onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
       contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)});`,
     }));
+    // A thread is started from a file of its own, or from a URL that holds its program.
+    bundle.onLoad({ filter: /\/token-service\/bcrypt-worker-url\.ts$/ }, async ({ path }) => {
+      const entryPoints = [path.replace('-url.ts', '.ts')];
+      const { outputFiles, metafile } = await build({ ...OPTIONS, entryPoints, write: false, metafile: true });
+      threads.push(metafile);
+      const url = `data:text/javascript,${encodeURIComponent(outputFiles[0]?.text ?? '')}`;
+      return { contents: `export const bcryptWorkerUrl = () => new URL(${JSON.stringify(url)});` };
+    });
     // pino's transports run in worker threads, from files that are not in the bundle; we log from the main thread.
     bundle.onLoad({ filter: /\/pino\/lib\/transport\.js$/ }, () => ({ contents: 'module.exports = undefined;' }));
   },
-};
+});
 
 async function bundle(name: string, entry: string): Promise<string> {
   const outfile = join(ROOT, 'dist', `${name}.mjs`);
+  const threads: Metafile[] = [];
   const { metafile } = await build({
-    absWorkingDir: ROOT,
+    ...OPTIONS,
     entryPoints: [entry],
     outfile,
-    bundle: true,
-    platform: 'node',
-    target: 'node26',
-    format: 'esm',
-    minifySyntax: true,
-    minifyWhitespace: true,
     sourcemap: 'linked',
     legalComments: 'eof',
     define: { 'import.meta.main': 'true' }, // unset in older Nodes, which would end with 0 and say nothing
     banner: { js: REQUIRE },
-    plugins: [replaced],
-    tsconfigRaw: '{}', // ours say nothing to esbuild
+    plugins: [replaced(threads)],
     metafile: true,
-    logLevel: 'warning',
   });
-  writeFileSync(join(ROOT, 'dist', `${name}.licenses.txt`), licenses(metafile));
+  writeFileSync(join(ROOT, 'dist', `${name}.licenses.txt`), licenses([metafile, ...threads]));
+  const { status, stderr } = spawnSync(process.execPath, ['--check', outfile], { encoding: 'utf8' });
+  if (status !== 0)
+    throw new Error(
+      `${outfile} is no module: ${stderr
+        .trim()
+        .split('\n')
+        .findLast((line) => line.includes('Error'))}`,
+    );
   const bytes = readFileSync(outfile).length;
   return `dist/${name}.mjs  ${(bytes / 1024).toFixed(0)} KiB from ${Object.keys(metafile.inputs).length} files`;
 }
 
-/** The licence texts of all packages in a bundle. */
-function licenses({ inputs }: Metafile): string {
+/** The licence texts of all packages in bundles. */
+function licenses(metafiles: readonly Metafile[]): string {
   const packages = new Set(
-    Object.keys(inputs).flatMap((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path) ?? []),
+    metafiles
+      .flatMap(({ inputs }) => Object.keys(inputs))
+      .flatMap((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path) ?? []),
   );
   return [...packages]
     .sort()

@@ -1,6 +1,7 @@
 import { Registry } from 'prom-client';
 import { injectionsCounter } from '../operator/injection/pod-handler.ts';
 import { WebhookMetrics } from '../operator/injection/webhook-metrics.ts';
+import { JwksMetrics } from '../operator/jwks/jwks-metrics.ts';
 import { KubeMetrics } from '../operator/kube/kube-metrics.ts';
 import { KeySetMetrics } from '../operator/signing-keys/key-set-metrics.ts';
 import { unprotectedGauge } from '../operator/workloads/workloads.ts';
@@ -15,7 +16,7 @@ export function metricsPage(): string {
     droppedLogLines: () => 0,
   });
   const operator = new Registry();
-  for (const Metrics of [KubeMetrics, WebhookMetrics]) new Metrics(operator);
+  for (const Metrics of [KubeMetrics, WebhookMetrics, JwksMetrics]) new Metrics(operator);
   new KeySetMetrics(operator, () => 0);
   injectionsCounter(operator);
   unprotectedGauge(operator);

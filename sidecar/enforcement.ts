@@ -33,6 +33,8 @@ export interface EnforcementOptions {
   readonly log: Logger;
   /** Name of this process among those that share a store. */
   readonly replica: string;
+  /** Whether what the access policy says of `tokens` is for this sidecar. */
+  readonly issueTokens: boolean;
   /** Puts a pipeline in force. */
   readonly use: (pipeline: Pipeline) => void;
 }
@@ -118,7 +120,7 @@ export class Enforcement {
   get policies(): Policies | null {
     if (this.#access === null || this.#verifier === null) return null;
     if (this.#limitsSource !== null && this.#limits === null) return null;
-    return { access: this.#access, limits: this.#limits, verifier: this.#verifier };
+    return { access: this.#forThisPod(this.#access), limits: this.#limits, verifier: this.#verifier };
   }
 
   /** Serials in force by kind, 0 for none. */
@@ -137,7 +139,9 @@ export class Enforcement {
 
   status(): Pick<SidecarStatus, 'bundles' | 'keySets'> {
     const keySets: Record<string, number> = {};
-    for (const { keySet, keySetSerial } of this.#access?.jwt ?? []) keySets[keySet] = keySetSerial;
+    const { jwt = [], tokens } = this.#access ?? {};
+    for (const { keySet, keySetSerial } of tokens === undefined ? jwt : [...jwt, tokens])
+      keySets[keySet] = keySetSerial;
     return {
       bundles: {
         access: this.#withSourceError('access', this.#accessSource.state),
@@ -192,6 +196,12 @@ export class Enforcement {
     this.#accessSource.reconsider();
   }
 
+  #forThisPod(access: AccessBundle): AccessBundle {
+    if (this.#options.issueTokens) return access;
+    const { tokens: _, ...rest } = access;
+    return rest;
+  }
+
   #verifierOf(access: AccessBundle): TokenVerifier {
     if (access === this.#access && this.#verifier !== null) return this.#verifier;
     return createTokenVerifier(access.jwt, {}, this.#verifier ?? undefined);
@@ -221,7 +231,7 @@ export class Enforcement {
       let pipeline: Pipeline;
       try {
         const counted = limits === null || store === null ? null : { bundle: limits, store };
-        pipeline = buildPipeline({ access, limits: counted, verifier, metrics, sink });
+        pipeline = buildPipeline({ access: this.#forThisPod(access), limits: counted, verifier, metrics, sink });
       } catch (error) {
         if (store !== this.#store) void store?.close();
         throw error;

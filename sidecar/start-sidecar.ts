@@ -18,7 +18,7 @@ export interface SidecarConfig {
   readonly listeners: readonly Listener[];
   readonly admin: HostPort;
   readonly bundles: BundleLocations;
-  /** What only the sidecar of a pod has. Absent: local mode, which fails where an address cannot be had. */
+  /** What only the sidecar of a pod has. Absent: local mode, which issues tokens and fails where an address cannot be had. */
   readonly pod?: PodDuties;
   readonly sink: LogSink;
   readonly version: string;
@@ -27,6 +27,7 @@ export interface SidecarConfig {
 /** What the sidecar of a pod has besides: it starts before the application, whatever comes, and says what is wrong. */
 export interface PodDuties {
   readonly probes: readonly ForwardedProbe[];
+  readonly issueTokens: boolean;
   /** Reasons to refuse all traffic. */
   readonly refuse: readonly string[];
   /** Path of the control socket. */
@@ -83,6 +84,7 @@ export async function startSidecar(config: SidecarConfig): Promise<RunningSideca
     sink: config.sink,
     log,
     replica: uid,
+    issueTokens: pod?.issueTokens ?? true,
     // Without a pipeline every request is answered 503.
     use: (pipeline) => (refuse.length === 0 ? traffic.use(pipeline) : undefined),
   });

@@ -159,6 +159,7 @@ function operatorConfig(adminPort: number, healthPort: number, webhookPort: numb
       certificateSecret: 'portcullis-webhook',
     },
     healthPort,
+    jwks: null,
     leaseName: 'portcullis',
     podPatchesPerSecond: 200,
     evictUnprotected: true,

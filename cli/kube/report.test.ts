@@ -11,6 +11,7 @@ const INJECTED: Injected = {
   accessPolicy: 'orders',
   rateLimitPolicy: null,
   capture: 'Takeover',
+  issueTokens: false,
   ports: [{ port: 3000, name: 'http', listen: 14180 }],
   adminPort: 14181,
   bundleKey: '0123456789abcdef',

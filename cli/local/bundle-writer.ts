@@ -1,11 +1,13 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { encodeBundle } from '../../policy/bundle/encode.ts';
 import { BUNDLE_FILE } from '../../policy/bundle/format.ts';
 import type { AccessContent } from '../../policy/compile/compile-access-policy.ts';
 import type { LimitsContent } from '../../policy/compile/compile-limits.ts';
 import { PortcullisError } from '../../policy/errors.ts';
+import { ignore } from './ignore.ts';
+import { replaceFile } from './replace-file.ts';
 
 /** Writes signed bundles under a state directory; key and serials outlive the process. One writer a directory at a time. */
 export class BundleWriter {
@@ -73,22 +75,5 @@ async function lastSerial(path: string): Promise<number> {
 }
 
 async function readIfThere(path: string): Promise<string | null> {
-  return readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null;
-    throw error;
-  });
-}
-
-/** A reader sees the old file or the new one, whole. Mode 0600 in a directory of 0700. */
-async function replaceFile(path: string, content: string | Buffer): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const temporary = `${path}.tmp`;
-  const file = await open(temporary, 'w', 0o600);
-  try {
-    await file.writeFile(content);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(temporary, path);
+  return (await readFile(path, 'utf8').catch(ignore('ENOENT'))) ?? null;
 }

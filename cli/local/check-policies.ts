@@ -6,7 +6,7 @@ import { compileAccessPolicy } from '../../policy/compile/compile-access-policy.
 import { compileLimits } from '../../policy/compile/compile-limits.ts';
 import { type CompiledPolicies, compilePolicies } from '../../policy/compile/compile-policies.ts';
 import { type Finding, mergeFindings } from '../../policy/compile/finding.ts';
-import type { References, ResolvedKeySet } from '../../policy/compile/references.ts';
+import type { ReferencedSecret, References, ResolvedKeySet } from '../../policy/compile/references.ts';
 import { listed, thereAre } from '../../policy/compile/suggest.ts';
 import { type ParsedPolicies, parsePolicies, type SourceResource } from './parse-policies.ts';
 import type { PolicyFile } from './policy-files.ts';
@@ -26,6 +26,8 @@ export interface PolicyChoice {
 /** Policies without an error in them. */
 export interface CheckedPolicies {
   readonly keySets: readonly SigningKeySet[];
+  /** Those of the directory, whether or not anything refers to them. */
+  readonly secrets: readonly ReferencedSecret[];
   readonly accessPolicy: AccessPolicy;
   readonly limitPolicy: RateLimitPolicy | null;
   /** Compiles them with the keys that there are. */
@@ -73,6 +75,7 @@ export function checkPolicies(files: readonly PolicyFile[], choice: PolicyChoice
     return { policies: null, problems };
   const policies: CheckedPolicies = {
     keySets: parsed.keySets.map(({ resource }) => resource),
+    secrets: parsed.secrets,
     accessPolicy: accessPolicy.resource,
     limitPolicy: limitPolicy?.resource ?? null,
     compile: (outputsOf) =>

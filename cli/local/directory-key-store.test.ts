@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -10,7 +10,7 @@ import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { reconcileKeySet } from '../../operator/signing-keys/reconcile-key-set.ts';
-import { keySetStoreSuite } from '../../operator/signing-keys/testing/key-set-store-suite.ts';
+import { damagedKeySetStoreSuite, keySetStoreSuite } from '../../operator/signing-keys/testing/key-set-store-suite.ts';
 import { PortcullisError } from '../../policy/errors.ts';
 import { fakeKey, HOUR, SPEC } from '../../policy/keys/testing/fixtures.ts';
 import { DirectoryKeyStore, listKeySets } from './directory-key-store.ts';
@@ -19,17 +19,33 @@ import { FAST_SPEC } from './testing/rotate-for-ever.ts';
 const scratch = await mkdtemp(join(tmpdir(), 'portcullis-keys-'));
 after(() => rm(scratch, { recursive: true }));
 let directories = 0;
-const newState = () => join(scratch, `state-${directories++}`);
+const newState = () => join(scratch, `state${directories++}`);
+const TERMS = {
+  namespace: 'auth',
+  name: 'trading',
+  issuer: 'https://auth.example',
+  audiences: ['a'],
+  maxTokenLifetimeMs: HOUR,
+};
 
-keySetStoreSuite('DirectoryKeyStore', async () => {
+async function newPlace() {
   const state = newState();
-  return () => new DirectoryKeyStore(state, SPEC);
-});
+  return {
+    open: () => new DirectoryKeyStore(state, SPEC),
+    cutShort: async (document: string) => {
+      const path = await fileOf(join(state, 'keys', 'auth.trading'), document);
+      await truncate(path, Math.floor((await stat(path)).size / 2));
+    },
+  };
+}
+
+keySetStoreSuite('DirectoryKeyStore', newPlace);
+damagedKeySetStoreSuite('DirectoryKeyStore', newPlace);
 
 /** A state directory with a settled key set, its store and the directory of the set. */
 async function settled() {
   const state = newState();
-  const store = await DirectoryKeyStore.open(state, SPEC);
+  const store = await DirectoryKeyStore.open(state, TERMS);
   let keys = 0;
   const reconcile = (now: number) =>
     reconcileKeySet({
@@ -37,6 +53,7 @@ async function settled() {
       store,
       now: () => now,
       generateKey: async (algorithm) => fakeKey(++keys, algorithm),
+      recipients: async () => ({ kind: 'Off' }),
       acknowledgements: [],
     });
   await reconcile(1);
@@ -53,16 +70,26 @@ async function fileOf(directory: string, stem: string): Promise<string> {
 test('nobody else may read the directory and its files; older versions and temporary files are gone', async () => {
   const { directory } = await settled();
   assert.equal((await stat(directory)).mode & 0o777, 0o700);
-  const names = await readdir(directory);
-  assert.equal(names.length, 3, names.join(', '));
-  for (const name of names) assert.equal((await stat(join(directory, name))).mode & 0o777, 0o600, name);
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
+  assert.deepEqual(entries.map(({ name }) => name.replace(/\d+/, 'N')).sort(), [
+    'exports',
+    'jwks.json',
+    'keyring.N.json',
+    'outputs.N.json',
+    'serial',
+    'token-terms.json',
+  ]);
+  for (const entry of entries) {
+    const { mode } = await stat(join(entry.parentPath, entry.name));
+    assert.equal(mode & 0o777, entry.isDirectory() ? 0o700 : 0o600, entry.name);
+  }
 });
 
 test('key sets are listed as namespace/name, a dot in the name or not', async () => {
   const state = newState();
   assert.deepEqual(await listKeySets(state), []);
-  await DirectoryKeyStore.open(state, { ...SPEC, name: 'trading.v2' });
-  await DirectoryKeyStore.open(state, SPEC);
+  await DirectoryKeyStore.open(state, { ...TERMS, name: 'trading.v2' });
+  await DirectoryKeyStore.open(state, TERMS);
   assert.deepEqual(await listKeySets(state), ['auth/trading', 'auth/trading.v2']);
 });
 
@@ -74,7 +101,7 @@ test('a name that could leave the directory is refused', () => {
 
 test('the terms of tokens follow the spec', async () => {
   const { state, store } = await settled();
-  await DirectoryKeyStore.open(state, { ...SPEC, issuer: 'https://other.example' });
+  await DirectoryKeyStore.open(state, { ...TERMS, issuer: 'https://other.example' });
   assert.equal((await store.readTokenTerms())?.issuer, 'https://other.example');
 });
 
@@ -122,7 +149,44 @@ test('outputs that were deleted are written again; a keyring that was deleted is
   await rm(await fileOf(directory, 'outputs'));
   assert.equal((await reconcile(2)).outputs?.serial, 2);
   await rm(await fileOf(directory, 'keyring'));
-  assert.equal((await reconcile(3)).halt?.reason, 'KeyringLost');
+  const { end } = await reconcile(3);
+  assert.equal(end.kind === 'Halt' && end.reason, 'KeyringLost');
+});
+
+test('a keyring that was erased is not written again by one who had read it', async () => {
+  const { store, directory } = await settled();
+  const read = await store.readKeyring();
+  assert(read !== null);
+  await store.erase(read.version);
+  await assert.rejects(store.writeKeyring(read.keyring, read.version), { code: 'keyring_conflict' });
+  assert.equal(await readFile(await fileOf(directory, 'keyring'), 'utf8'), 'null\n', 'no key is left on disk');
+});
+
+test('a writer of exports that was overtaken puts right what it wrote', async () => {
+  const { state, store } = await settled();
+  const older = await store.readOutputs();
+  assert(older !== null);
+  const newer = { ...older, serial: older.serial + 1 };
+  class Overtaken extends DirectoryKeyStore {
+    override async readOutputs() {
+      const read = await super.readOutputs();
+      if (read?.serial === older?.serial) {
+        await store.writeOutputs(newer);
+        await store.writeExports(newer);
+      }
+      return read;
+    }
+  }
+  await new Overtaken(state, SPEC).writeExports(older);
+  assert.equal(await store.isExported(newer), true);
+});
+
+test('files of the user beside the exports stay', async () => {
+  const { store } = await settled();
+  const own = join(store.exportsDirectory, 'README');
+  await writeFile(own, 'mine');
+  await store.erase((await store.readKeyring())?.version ?? null);
+  assert.deepEqual(await readdir(store.exportsDirectory), ['README']);
 });
 
 /** Resolves once a stream has brought so many lines. */
@@ -161,7 +225,8 @@ test('two processes that rotate and are killed at any moment leave a whole keyri
     store,
     now: () => now,
     generateKey: async (algorithm) => fakeKey(1, algorithm),
+    recipients: async () => ({ kind: 'Off' }),
     acknowledgements: [],
   });
-  assert.equal(result.halt, null);
+  assert.equal(result.end.kind, 'Wait');
 });

@@ -1,48 +1,79 @@
-import { chmod, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { KeySetStore, StoredKeyring } from '../../operator/signing-keys/key-set-store.ts';
-import { count, list, name, object } from '../../policy/bundle/check.ts';
+import { isDeepStrictEqual } from 'node:util';
+import type { KeySetStore, StoredEscrow, StoredKeyring } from '../../operator/signing-keys/key-set-store.ts';
+import type { SigningKeySet } from '../../policy/api/signing-key-set.ts';
+import { type Check, count, list, name, object, record, refuse } from '../../policy/bundle/check.ts';
 import { PortcullisError } from '../../policy/errors.ts';
+import type { Escrow } from '../../policy/keys/escrow.ts';
+import { decodeEscrow, encodeEscrow } from '../../policy/keys/escrow-document.ts';
+import { keySetSpecOf } from '../../policy/keys/key-set-spec-of.ts';
 import type { Keyring } from '../../policy/keys/keyring.ts';
 import { decodeKeyring, encodeKeyring } from '../../policy/keys/keyring-document.ts';
 import type { KeySetOutputs } from '../../policy/keys/outputs.ts';
 import { decodeOutputs, encodeOutputs } from '../../policy/keys/outputs-document.ts';
 import { readDocument } from '../../policy/keys/read-document.ts';
-import type { KeySetSpec } from '../../policy/keys/spec.ts';
+import type { Traces } from '../../policy/keys/step.ts';
+import { exportedFilesOf, readExportedFiles, writeExportedFiles } from './exported-files.ts';
+import { ignore } from './ignore.ts';
+import { replaceFile } from './replace-file.ts';
 import { type FileVersion, VersionedFile } from './versioned-file.ts';
 
-let temporaryFiles = 0;
+/** Which key set. */
+export interface KeySetName {
+  readonly namespace: string;
+  readonly name: string;
+}
 
 /** What tokens of a key set say, as its last spec had it. */
-export type TokenTerms = Pick<KeySetSpec, 'namespace' | 'name' | 'issuer' | 'audiences' | 'maxTokenLifetimeMs'>;
+export interface TokenTerms extends KeySetName {
+  readonly issuer: string;
+  readonly audiences: readonly string[];
+  /** Milliseconds. */
+  readonly maxTokenLifetimeMs: number;
+}
+
+/** What tokens of a key set say; null: it is for Fernet and signs none. */
+export function tokenTermsOf(resource: SigningKeySet): TokenTerms | null {
+  const { issuer, audiences } = resource.spec;
+  const { namespace, name, maxTokenLifetimeMs } = keySetSpecOf(resource);
+  if (issuer === undefined || audiences === undefined || maxTokenLifetimeMs === null) return null;
+  return { namespace, name, issuer, audiences, maxTokenLifetimeMs };
+}
 
 /**
- * The keyring and outputs of one key set in `STATE/keys/<namespace>.<name>/` (0700): `keyring.<version>.json`,
- * `outputs.<serial>.json` and `token-terms.json` (0600). Several processes may share it: of two writers of one version
- * one gets `keyring_conflict`. Damaged files throw `keyring_invalid` with what to do; nothing is ever made anew over them.
+ * What belongs to one key set in `STATE/keys/<namespace>.<name>/` (0700): `keyring.<version>.json`, `outputs.<serial>.json`,
+ * `escrow.<version>.json`, `token-terms.json` and, for apps, `exports/` (0600). Several processes may share it: of two
+ * writers of one version one gets `keyring_conflict`. Damaged files throw `keyring_invalid` with what to do; nothing is ever
+ * made anew over them.
  */
 export class DirectoryKeyStore implements KeySetStore {
+  /** Where apps find the public JWK Set, or the Fernet keys. */
+  readonly exportsDirectory: string;
   readonly #directory: string;
   readonly #keySet: string;
   readonly #keyring: VersionedFile;
   readonly #outputs: VersionedFile;
+  readonly #escrow: VersionedFile;
 
   /** `namespace` and `name` must be names of Kubernetes objects: a directory is named after them. */
-  constructor(stateDirectory: string, { namespace, name }: { readonly namespace: string; readonly name: string }) {
+  constructor(stateDirectory: string, { namespace, name }: KeySetName) {
     for (const part of [namespace, name]) {
       if (!/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(part))
         throw new RangeError(`not the name of a Kubernetes object: ${part}`);
     }
     this.#keySet = `${namespace}/${name}`;
     this.#directory = join(keysDirectory(stateDirectory), `${namespace}.${name}`);
+    this.exportsDirectory = join(this.#directory, 'exports');
     this.#keyring = new VersionedFile(this.#directory, 'keyring');
     this.#outputs = new VersionedFile(this.#directory, 'outputs');
+    this.#escrow = new VersionedFile(this.#directory, 'escrow');
   }
 
-  /** A store for `spec`, whose terms are kept beside the keyring for `portcullis token`. Call again when the spec changes. */
-  static async open(stateDirectory: string, spec: TokenTerms): Promise<DirectoryKeyStore> {
-    const store = new DirectoryKeyStore(stateDirectory, spec);
-    await store.#writeTokenTerms(spec);
+  /** A store whose terms are kept beside the keyring for `portcullis token`. Call again when the spec changes. */
+  static async open(stateDirectory: string, terms: TokenTerms): Promise<DirectoryKeyStore> {
+    const store = new DirectoryKeyStore(stateDirectory, terms);
+    await store.#writeTokenTerms(terms);
     return store;
   }
 
@@ -55,32 +86,42 @@ export class DirectoryKeyStore implements KeySetStore {
     return outputs;
   }
 
+  async isExported(outputs: KeySetOutputs | null): Promise<boolean> {
+    return isDeepStrictEqual(await readExportedFiles(this.exportsDirectory), exportedFilesOf(outputs));
+  }
+
+  async readEscrow(): Promise<StoredEscrow | null> {
+    const file = await this.#escrow.read();
+    if (file === null) return null;
+    const escrow = decoded(
+      file,
+      (text) => decodeEscrow(readDocument(text, texts)),
+      'restore it from a backup, or delete this file: it is written again while the keyring is there',
+    );
+    return { escrow, version: String(file.version) };
+  }
+
+  async readTraces(): Promise<Traces | null> {
+    const files = await readExportedFiles(this.exportsDirectory);
+    return Object.keys(files).length === 0 ? null : { serial: 0 };
+  }
+
   async readKeyring(): Promise<StoredKeyring | null> {
     const file = await this.#keyring.read();
     if (file === null) return null;
     const keyring = decoded(
       file,
       decodeKeyring,
-      `restore it from a backup, or delete ${this.#directory} to begin with a new key (every token signed so far is then refused)`,
+      `restore it from a backup, or delete ${this.#directory} to begin with a new key (every token signed and ciphertext made so far is then refused)`,
     );
     if (keyring.keySet !== this.#keySet)
       throw damaged(file.path, `it belongs to key set ${keyring.keySet}; put back the file of ${this.#keySet}`);
     return { keyring, version: String(file.version) };
   }
 
-  async wasInitialised(): Promise<boolean> {
-    return (await this.#outputs.read()) !== null;
-  }
-
   async writeKeyring(keyring: Keyring, expectedVersion: string | null): Promise<void> {
-    if (await this.#keyring.create(Number(expectedVersion ?? '0') + 1, encodeKeyring(keyring))) return;
-    throw new PortcullisError(
-      'keyring_conflict',
-      `the keyring of ${this.#keySet} was changed by another process; plan again`,
-      {
-        retry: 'later',
-      },
-    );
+    const expected = versionOf(expectedVersion);
+    if (!(await this.#keyring.replaceLatest(expected, encodeKeyring(keyring)))) throw this.#conflict('keyring');
   }
 
   async writeOutputs(outputs: KeySetOutputs): Promise<void> {
@@ -90,14 +131,37 @@ export class DirectoryKeyStore implements KeySetStore {
     else if (latest.version === outputs.serial) await this.#outputs.replace(outputs.serial, text);
   }
 
-  /** What tokens of this key set say; null when no spec was ever seen here. */
+  async writeExports(outputs: KeySetOutputs): Promise<void> {
+    let live = await this.readOutputs();
+    if (!isDeepStrictEqual(live, outputs)) return;
+    for (;;) {
+      await writeExportedFiles(this.exportsDirectory, exportedFilesOf(live));
+      // Files know no conditional write: whoever writes looks again, so that the last to write has written what is live.
+      const now = await this.readOutputs();
+      if (isDeepStrictEqual(now, live)) return;
+      live = now;
+    }
+  }
+
+  async writeEscrow(escrow: Escrow, expectedVersion: string | null): Promise<void> {
+    const text = `${JSON.stringify(encodeEscrow(escrow), null, 2)}\n`;
+    const expected = versionOf(expectedVersion);
+    if (!(await this.#escrow.replaceLatest(expected, text))) throw this.#conflict('escrow');
+  }
+
+  async erase(expectedVersion: string | null): Promise<void> {
+    const expected = versionOf(expectedVersion);
+    if (((await this.#keyring.read())?.version ?? null) !== expected) throw this.#conflict('keyring');
+    await writeExportedFiles(this.exportsDirectory, {});
+    await this.#outputs.remove();
+    if (expected !== null && !(await this.#keyring.replaceLatest(expected, null))) throw this.#conflict('keyring');
+  }
+
+  /** What tokens of this key set say; null: no spec with any was ever seen here. */
   async readTokenTerms(): Promise<TokenTerms | null> {
     const path = this.#termsPath();
-    const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return null;
-      throw error;
-    });
-    if (text === null) return null;
+    const text = await readFile(path, 'utf8').catch(ignore('ENOENT'));
+    if (text === undefined) return null;
     return decoded(
       { path, text },
       (document) => readDocument(document, terms),
@@ -105,13 +169,16 @@ export class DirectoryKeyStore implements KeySetStore {
     );
   }
 
+  #conflict(document: string): PortcullisError {
+    const message = `the ${document} of ${this.#keySet} was changed by another process; plan again`;
+    return new PortcullisError('keyring_conflict', message, { retry: 'later' });
+  }
+
   async #writeTokenTerms({ namespace, name, issuer, audiences, maxTokenLifetimeMs }: TokenTerms): Promise<void> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     await chmod(this.#directory, 0o700);
-    const temporary = `${this.#termsPath()}.${process.pid}.${temporaryFiles++}.tmp`;
     const terms: TokenTerms = { namespace, name, issuer, audiences, maxTokenLifetimeMs };
-    await writeFile(temporary, `${JSON.stringify(terms, null, 2)}\n`, { mode: 0o600, flush: true });
-    await rename(temporary, this.#termsPath());
+    await replaceFile(this.#termsPath(), `${JSON.stringify(terms, null, 2)}\n`);
   }
 
   #termsPath(): string {
@@ -132,6 +199,14 @@ export async function listKeySets(stateDirectory: string): Promise<readonly stri
 function keysDirectory(stateDirectory: string): string {
   return join(stateDirectory, 'keys');
 }
+
+function versionOf(version: string | null): number | null {
+  return version === null ? null : Number(version);
+}
+
+/** Of any length, unlike the texts of other documents. */
+const anyText: Check<string> = (value, place) => (typeof value === 'string' ? value : refuse(place, 'a string'));
+const texts = record(anyText);
 
 const terms = object<TokenTerms>({
   namespace: name,

@@ -1,25 +1,18 @@
 import { generateKey } from '../../operator/signing-keys/generate-key.ts';
-import type { KeySetEvent } from '../../operator/signing-keys/key-set-event.ts';
 import { type ReconcileResult, reconcileKeySet } from '../../operator/signing-keys/reconcile-key-set.ts';
 import type { SigningKeySet } from '../../policy/api/signing-key-set.ts';
 import { PortcullisError } from '../../policy/errors.ts';
+import { isJwt } from '../../policy/keys/algorithms.ts';
 import { keySetSpecOf } from '../../policy/keys/key-set-spec-of.ts';
+import { activeKey } from '../../policy/keys/keyring.ts';
 import type { KeySetOutputs } from '../../policy/keys/outputs.ts';
+import type { KeySetSpec } from '../../policy/keys/spec.ts';
 import type { Acknowledgement } from '../../policy/keys/step.ts';
-import { DirectoryKeyStore } from './directory-key-store.ts';
+import type { CheckedPolicies } from './check-policies.ts';
+import { DirectoryKeyStore, tokenTermsOf } from './directory-key-store.ts';
+import { recipientsIn } from './escrow-recipients.ts';
 
 const RETRY_MS = 5_000;
-
-/** Bookkeeping between a decision and the next, of no interest to people. */
-const QUIET: ReadonlySet<KeySetEvent['reason']> = new Set(['OutputsWritten', 'OutputsConfirmed', 'GracesExtended']);
-
-/** What one pass over the key sets came to. */
-export interface RotationPass {
-  /** Something happened: outputs may be new, and another pass may find more to do. */
-  readonly changed: boolean;
-  /** Epoch milliseconds at which to come again; null: only when specs or acknowledgements change. */
-  readonly nextAt: number | null;
-}
 
 /** Plans and carries out the life of every key set of a policy directory, with the operator's planner. */
 export class KeyRotation {
@@ -27,8 +20,8 @@ export class KeyRotation {
   readonly #now: () => number;
   readonly #say: (line: string) => void;
   readonly #outputs = new Map<string, KeySetOutputs>();
-  /** What was last said of a key set that stands still. */
-  readonly #standing = new Map<string, string>();
+  /** What was last said of a key set that is not as it should be. */
+  readonly #troubles = new Map<string, string>();
 
   /** `say` is told, once, what happens to keys; never key material. */
   constructor(state: string, now: () => number, say: (line: string) => void) {
@@ -42,56 +35,83 @@ export class KeyRotation {
     return this.#outputs.get(nameOf(keySet)) ?? null;
   }
 
-  /** Why a key set stands still, or null. */
-  standingOf(keySet: SigningKeySet): string | null {
-    return this.#standing.get(nameOf(keySet)) ?? null;
+  /** Why a key set is not as it should be, or null. */
+  troubleOf(keySet: SigningKeySet): string | null {
+    return this.#troubles.get(nameOf(keySet)) ?? null;
   }
 
-  /** Brings every key set as far as it can go now. `acknowledgedBy` tells which serial its consumers have loaded. */
+  /**
+   * Brings every key set as far as it can go now. `acknowledgedBy` tells which serial its consumers have loaded. Resolves to
+   * the epoch milliseconds at which to come again; null: only when specs or acknowledgements change.
+   */
   async pass(
-    keySets: readonly SigningKeySet[],
+    { keySets, secrets }: Pick<CheckedPolicies, 'keySets' | 'secrets'>,
     acknowledgedBy: (keySet: string) => readonly Acknowledgement[],
-  ): Promise<RotationPass> {
-    let changed = false;
-    let nextAt: number | null = null;
+  ): Promise<number | null> {
+    const times: number[] = [];
     for (const keySet of keySets) {
-      const result = await this.#reconcile(keySet, acknowledgedBy);
-      const at = result === null ? this.#now() + RETRY_MS : result.nextAt;
-      if (at !== null) nextAt = Math.min(nextAt ?? at, at);
-      changed ||= (result?.events.length ?? 0) > 0;
+      const spec = keySetSpecOf(keySet);
+      const recipients = () => recipientsIn(secrets, spec, this.#now());
+      const at = await this.#reconcile(keySet, spec, recipients, acknowledgedBy(nameOf(keySet)));
+      if (at !== null) times.push(at);
     }
-    return { changed, nextAt };
+    return times.length === 0 ? null : Math.min(...times);
   }
 
   async #reconcile(
     resource: SigningKeySet,
-    acknowledgedBy: (keySet: string) => readonly Acknowledgement[],
-  ): Promise<ReconcileResult | null> {
+    spec: KeySetSpec,
+    recipients: () => ReturnType<typeof recipientsIn>,
+    acknowledgements: readonly Acknowledgement[],
+  ): Promise<number | null> {
     const name = nameOf(resource);
-    const spec = keySetSpecOf(resource);
     try {
-      const store = await DirectoryKeyStore.open(this.#state, spec);
-      const acknowledgements = acknowledgedBy(name);
-      const result = await reconcileKeySet({ spec, store, now: this.#now, generateKey, acknowledgements });
-      for (const { reason, message } of result.events) {
-        if (!QUIET.has(reason)) this.#say(`key set ${name}: ${message}`);
-      }
+      await requireSameUse(new DirectoryKeyStore(this.#state, spec), spec);
+      const terms = tokenTermsOf(resource);
+      const store =
+        terms === null ? new DirectoryKeyStore(this.#state, spec) : await DirectoryKeyStore.open(this.#state, terms);
+      const result = await reconcileKeySet({ spec, store, now: this.#now, generateKey, recipients, acknowledgements });
+      for (const { message } of result.events) this.#say(`key set ${name}: ${message}`);
       if (result.outputs !== null) this.#outputs.set(name, result.outputs);
-      this.#stands(name, result.halt === null ? null : `${result.halt.reason}: ${result.halt.message}`);
-      return result;
+      this.#mind(name, troubleIn(spec, result));
+      return result.end.kind === 'Release' ? null : result.end.until;
     } catch (error) {
-      this.#stands(name, error instanceof PortcullisError ? error.message : String(error));
-      return null;
+      this.#mind(name, `stands still: ${error instanceof PortcullisError ? error.message : String(error)}`);
+      return this.#now() + RETRY_MS;
     }
   }
 
-  #stands(name: string, why: string | null): void {
-    if (why === null) this.#standing.delete(name);
-    else if (this.#standing.get(name) !== why) {
-      this.#standing.set(name, why);
-      this.#say(`key set ${name} stands still: ${why}`);
+  #mind(name: string, trouble: string | null): void {
+    if (trouble === null) this.#troubles.delete(name);
+    else if (this.#troubles.get(name) !== trouble) {
+      this.#troubles.set(name, trouble);
+      this.#say(`key set ${name} ${trouble}`);
     }
   }
+}
+
+/** As the API server does it: what encrypts does not sign. */
+async function requireSameUse(store: DirectoryKeyStore, { namespace, name, algorithm }: KeySetSpec): Promise<void> {
+  const keyring = (await store.readKeyring())?.keyring;
+  if (keyring === undefined) return;
+  const used = activeKey(keyring).algorithm;
+  if (isJwt(used) === isJwt(algorithm)) return;
+  throw new PortcullisError(
+    'config_invalid',
+    `${namespace}/${name} has keys of ${used}, and ${algorithm} would put them to another use; give the key set another name`,
+  );
+}
+
+/** What keeps a key set from being as it should be, or null. */
+function troubleIn({ rotation, maxTokenLifetimeMs }: KeySetSpec, { end, recipients }: ReconcileResult): string | null {
+  if (end.kind === 'Halt') return `stands still: ${end.reason}: ${end.message}`;
+  if (recipients.kind === 'Unusable') return `has keys that are not escrowed: ${recipients.message}`;
+  if (end.kind === 'Wait' && end.reasons.includes('MaxKeys')) {
+    const forever = maxTokenLifetimeMs === null;
+    const remedy = forever ? '; re-encrypt what the oldest of them encrypted, then revoke those' : '';
+    return `cannot prepare its next key: it holds ${rotation.maxKeys} already (rotation.maxKeys)${remedy}`;
+  }
+  return null;
 }
 
 function nameOf({ metadata }: SigningKeySet): string {

@@ -1,4 +1,5 @@
 import { mkdir } from 'node:fs/promises';
+import { keySetRefsOf } from '../../policy/api/access-policy.ts';
 import type { AccessContent } from '../../policy/compile/compile-access-policy.ts';
 import type { LimitsContent } from '../../policy/compile/compile-limits.ts';
 import { PortcullisError } from '../../policy/errors.ts';
@@ -119,7 +120,7 @@ class Local implements RunningLocal {
   async start(files: readonly PolicyFile[]): Promise<void> {
     this.#lastCheck = JSON.stringify(files);
     const { listen, admin, upstream, policies } = this.#options;
-    await this.keys.pass(this.#policies.keySets, () => []);
+    await this.keys.pass(this.#policies, () => []);
     await this.#publish();
     const { accessPolicy, limitPolicy } = this.#policies;
     const { namespace, name } = accessPolicy.metadata;
@@ -180,11 +181,11 @@ class Local implements RunningLocal {
   /** Rotates keys and publishes, until there is nothing to do now; what is loaded allows the next step. */
   async #advance(): Promise<void> {
     for (let passes = 0; passes < MAX_PASSES; passes++) {
-      const { changed, nextAt } = await this.keys.pass(this.#policies.keySets, (keySet) => this.#acknowledged(keySet));
+      const nextAt = await this.keys.pass(this.#policies, (keySet) => this.#acknowledged(keySet));
       const published = await this.#publish();
-      if (published) await this.sidecar.checkBundles();
       this.#wakeAt(nextAt);
-      if (!changed && !published) return;
+      if (!published) return;
+      await this.sidecar.checkBundles();
     }
   }
 
@@ -192,9 +193,7 @@ class Local implements RunningLocal {
   #acknowledged(keySet: string): readonly Acknowledgement[] {
     const { accessPolicy } = this.#policies;
     const { namespace } = accessPolicy.metadata;
-    const used = accessPolicy.spec.authentication.jwt.some(
-      ({ keySetRef }) => `${namespace}/${keySetRef.name}` === keySet,
-    );
+    const used = keySetRefsOf(accessPolicy).some(({ name }) => `${namespace}/${name}` === keySet);
     return used ? [{ consumer: 'portcullis local', serial: this.sidecar.status().keySets[keySet] ?? 0 }] : [];
   }
 
@@ -219,8 +218,8 @@ class Local implements RunningLocal {
   }
 
   #whyNot(findings: readonly { readonly message: string }[]): string {
-    const standing = this.#policies.keySets.flatMap((keySet) => this.keys.standingOf(keySet) ?? []);
-    return [...new Set([...standing, ...findings.map(({ message }) => message)])].join('\n');
+    const troubles = this.#policies.keySets.flatMap((keySet) => this.keys.troubleOf(keySet) ?? []);
+    return [...new Set([...troubles, ...findings.map(({ message }) => message)])].join('\n');
   }
 
   async #reload(): Promise<void> {

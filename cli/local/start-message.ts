@@ -1,6 +1,11 @@
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import type { SigningKeySet } from '../../policy/api/signing-key-set.ts';
+import { isJwt } from '../../policy/keys/algorithms.ts';
+import { FERNET_KEYS_FILE } from '../../policy/keys/exports.ts';
+import { activeKid } from '../../policy/keys/outputs.ts';
 import type { CheckedPolicies } from './check-policies.ts';
+import { DirectoryKeyStore } from './directory-key-store.ts';
 import type { LocalOptions } from './local-options.ts';
 import type { RunningLocal } from './start-local.ts';
 
@@ -9,9 +14,17 @@ export function startMessage({ sidecar, policies, keys }: RunningLocal, options:
   const { host, port } = options.upstream;
   const traffic = sidecar.traffic.map(urlOf).join(' ');
   const { accessPolicy, limitPolicy } = policies;
-  const keyLines = policies.keySets.map((keySet) => {
-    const active = keys.outputsOf(keySet)?.issuing;
-    return `${nameOf(keySet)} ${active === undefined ? 'has no key' : `signs with ${active.algorithm} ${active.kid}`}`;
+  const keyLines = policies.keySets.flatMap((keySet) => {
+    const outputs = keys.outputsOf(keySet);
+    const kid = outputs === null ? undefined : activeKid(outputs);
+    if (kid === undefined) return [`${nameOf(keySet)} has no key`];
+    const { algorithm } = keySet.spec;
+    if (isJwt(algorithm)) return [`${nameOf(keySet)} signs with ${outputs?.issuing?.algorithm} ${kid}`];
+    const { exportsDirectory } = new DirectoryKeyStore(options.state, keySet.metadata);
+    return [
+      `${nameOf(keySet)} encrypts with ${algorithm} ${kid}`,
+      `  keys in ${join(exportsDirectory, FERNET_KEYS_FILE)}`,
+    ];
   });
   const limits =
     limitPolicy === null

@@ -1,8 +1,12 @@
 import { link, mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ignore } from './ignore.ts';
 
 /** A temporary file this much older than the newest is what a process that died has left. */
 const ABANDONED_MS = 60_000;
+
+/** What stands in a version that says: there is nothing any more. No document of ours is this. */
+const ERASED = 'null\n';
 
 let temporaryFiles = 0;
 
@@ -27,16 +31,20 @@ export class VersionedFile {
     this.#stem = stem;
   }
 
-  /** The latest version, or null. */
+  /** The latest version; null: there is none, or it was erased. */
   async read(): Promise<FileVersion | null> {
-    for (;;) {
-      // Listed twice: a listing taken while one version replaces another may hold neither.
-      const version = (await this.#latest()) ?? (await this.#latest());
-      if (version === null) return null;
-      const path = this.#path(version);
-      const text = await readFile(path, 'utf8').catch(ignore('ENOENT'));
-      if (text !== undefined) return { version, text, path };
-    }
+    const latest = await this.#readLatest();
+    return latest?.text === ERASED ? null : latest;
+  }
+
+  /**
+   * Makes the next version, if the latest is still `expected` (null: there is none); false when it is not. A text of null
+   * erases: versions go on from there, so that nobody who read the last one can write over the erasure.
+   */
+  async replaceLatest(expected: number | null, text: string | null): Promise<boolean> {
+    const latest = await this.#readLatest();
+    const found = latest === null || latest.text === ERASED ? null : latest.version;
+    return found === expected && this.create((latest?.version ?? 0) + 1, text ?? ERASED);
   }
 
   /** Makes a version that must be the latest; false when it, or a later one, exists. Older versions are then removed. */
@@ -54,10 +62,29 @@ export class VersionedFile {
     return created && (await this.#latest()) === version;
   }
 
+  /** Removes every version, as if there had never been one. */
+  async remove(): Promise<void> {
+    // The oldest first: until the last one is gone, what is read is the latest.
+    for (const version of (await this.#versions()).sort((a, b) => a - b)) {
+      await unlink(this.#path(version)).catch(ignore('ENOENT'));
+    }
+  }
+
   /** Puts a text in the place of an existing version. */
   async replace(version: number, text: string): Promise<void> {
     await rename(await this.#writeTemporary(text), this.#path(version));
     await this.#syncDirectory();
+  }
+
+  async #readLatest(): Promise<FileVersion | null> {
+    for (;;) {
+      // Listed twice: a listing taken while one version replaces another may hold neither.
+      const version = (await this.#latest()) ?? (await this.#latest());
+      if (version === null) return null;
+      const path = this.#path(version);
+      const text = await readFile(path, 'utf8').catch(ignore('ENOENT'));
+      if (text !== undefined) return { version, text, path };
+    }
   }
 
   #path(version: number): string {
@@ -121,11 +148,4 @@ export class VersionedFile {
       await directory.close();
     }
   }
-}
-
-function ignore(code: string): (error: NodeJS.ErrnoException) => undefined {
-  return (error) => {
-    if (error.code !== code) throw error;
-    return undefined;
-  };
 }

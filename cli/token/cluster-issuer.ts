@@ -1,12 +1,12 @@
 import { SIGNING_KEY_SETS } from '../../operator/resources.ts';
 import { SecretKeySetStore } from '../../operator/signing-keys/secret-key-set-store.ts';
 import { decodeResource } from '../../policy/api/decode.ts';
-import { parseDuration } from '../../policy/api/duration.ts';
 import type { SigningKeySet } from '../../policy/api/signing-key-set.ts';
 import { PortcullisError } from '../../policy/errors.ts';
 import { connectTo, operatorNamespace } from '../kube/connect.ts';
 import type { KubeValues } from '../kube/kube-flag-names.ts';
-import { issuerOf, type TokenIssuer } from './mint-token.ts';
+import { tokenTermsOf } from '../local/directory-key-store.ts';
+import { issuerOf, signsNothing, type TokenIssuer } from './mint-token.ts';
 
 /** Which cluster, and where Portcullis is in it; undefined: found out. */
 export interface ClusterFlags extends KubeValues {
@@ -15,7 +15,7 @@ export interface ClusterFlags extends KubeValues {
 
 /**
  * The issuer of a SigningKeySet (`name` in the namespace of the flags, or `namespace/name`), with the key that is published
- * and signs now. Throws `config_invalid` when there is none, and KubeError when the API server refuses.
+ * and signs now. Throws `config_invalid` when there is none or it is for Fernet, and KubeError when the API server refuses.
  */
 export async function clusterIssuer(flags: ClusterFlags, keySet: string): Promise<TokenIssuer> {
   const { client, namespace: ownNamespace } = connectTo(flags);
@@ -32,13 +32,13 @@ export async function clusterIssuer(flags: ClusterFlags, keySet: string): Promis
       'config_invalid',
       `SigningKeySet ${namespace}/${name} is not valid; see kubectl describe sks ${name} -n ${namespace}`,
     );
-  const { spec } = decoded.resource as SigningKeySet;
+  const terms = tokenTermsOf(decoded.resource as SigningKeySet);
+  if (terms === null) throw signsNothing(`${namespace}/${name}`);
   const operator = flags.operatorNamespace ?? (await operatorNamespace(client));
   const outputs = await new SecretKeySetStore(client, operator, { namespace, name }).readOutputs();
-  if (outputs === null) {
+  if (outputs?.issuing == null) {
     const problem = `SigningKeySet ${namespace}/${name} has no key yet; see kubectl describe sks ${name} -n ${namespace}`;
     throw new PortcullisError('config_invalid', problem, { retry: 'later' });
   }
-  const { issuer, audiences, maxTokenLifetime } = spec;
-  return issuerOf({ issuer, audiences, maxTokenLifetimeMs: parseDuration(maxTokenLifetime) ?? 0 }, outputs.issuing);
+  return issuerOf(terms, outputs.issuing);
 }

@@ -32,8 +32,8 @@ export interface TokenRequest {
 
 /**
  * The issuer of a key set (`name` in namespace `default`, or `namespace/name`) in a state directory. Reads the outputs,
- * not the keyring: what signs is what has been published. Throws `config_invalid` when there is no such key set, and
- * `keyring_invalid` when its files are damaged.
+ * not the keyring: what signs is what has been published. Throws `config_invalid` when there is no such key set or it is for
+ * Fernet, and `keyring_invalid` when its files are damaged.
  */
 export async function loadTokenIssuer(stateDirectory: string, keySet: string): Promise<TokenIssuer> {
   const wanted = keySet.includes('/') ? keySet : `default/${keySet}`;
@@ -51,6 +51,7 @@ export async function loadTokenIssuer(stateDirectory: string, keySet: string): P
     name: wanted.slice(slash + 1),
   });
   const [terms, outputs] = [await store.readTokenTerms(), await store.readOutputs()];
+  if (outputs?.issuing === null) throw signsNothing(wanted);
   if (terms === null || outputs === null) {
     throw new PortcullisError(
       'config_invalid',
@@ -61,6 +62,12 @@ export async function loadTokenIssuer(stateDirectory: string, keySet: string): P
     );
   }
   return issuerOf(terms, outputs.issuing);
+}
+
+/** For a key set of Fernet, where one that signs was wanted. `keySet`: NAMESPACE/NAME. */
+export function signsNothing(keySet: string): PortcullisError {
+  const why = `key set ${keySet} is for Fernet, which signs no tokens; name one of another algorithm, or see portcullis fernet --help`;
+  return new PortcullisError('config_invalid', why);
 }
 
 /** The issuer that signs with `issuing` under the key set's terms. */

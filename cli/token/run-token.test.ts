@@ -6,8 +6,12 @@ import { after, test } from 'node:test';
 import { decodeJwt, decodeProtectedHeader, importJWK, jwtVerify } from 'jose';
 import { generateKey } from '../../operator/signing-keys/generate-key.ts';
 import { reconcileKeySet } from '../../operator/signing-keys/reconcile-key-set.ts';
-import type { JwtAlgorithm } from '../../policy/bundle/types.ts';
-import { HOUR, rotating, SPEC } from '../../policy/keys/testing/fixtures.ts';
+import { JWT_ALGORITHMS } from '../../policy/bundle/types.ts';
+import { KEY_SET_ALGORITHMS, type KeySetAlgorithm } from '../../policy/keys/algorithms.ts';
+import type { KeySetOutputs } from '../../policy/keys/outputs.ts';
+import { HOUR, rotating } from '../../policy/keys/testing/fixtures.ts';
+import { testAuthenticator } from '../../sidecar/tokens/testing/token-fixtures.ts';
+import { createTokenVerifier } from '../../sidecar/tokens/verifier.ts';
 import { DirectoryKeyStore } from '../local/directory-key-store.ts';
 import { runToken } from './run-token.ts';
 
@@ -16,21 +20,35 @@ const scratch = await mkdtemp(join(tmpdir(), 'portcullis-token-'));
 after(() => rm(scratch, { recursive: true }));
 const state = join(scratch, 'state');
 
-async function makeKeySet(namespace: string, algorithm: JwtAlgorithm, maxTokenLifetimeMs: number) {
+const TERMS = { name: 'trading', issuer: 'https://auth.example', audiences: ['trading-api'] };
+
+async function makeKeySet(namespace: string, algorithm: KeySetAlgorithm, maxTokenLifetimeMs: number) {
   const spec = { ...rotating({ prePublishMs: HOUR }), namespace, algorithm, maxTokenLifetimeMs };
-  const store = await DirectoryKeyStore.open(state, spec);
-  const { outputs } = await reconcileKeySet({ spec, store, now: () => NOW, generateKey, acknowledgements: [] });
+  const store =
+    algorithm === 'Fernet'
+      ? new DirectoryKeyStore(state, spec)
+      : await DirectoryKeyStore.open(state, { ...TERMS, namespace, maxTokenLifetimeMs });
+  const { outputs } = await reconcileKeySet({
+    spec,
+    store,
+    now: () => NOW,
+    generateKey,
+    recipients: async () => ({ kind: 'Off' }),
+    acknowledgements: [],
+  });
   assert(outputs !== null);
   return outputs;
 }
 
-const sets = {
-  default: await makeKeySet('default', 'ES256', HOUR),
-  auth: await makeKeySet('auth', 'HS256', 2_000),
-  rsa: await makeKeySet('rsa', 'RS256', HOUR),
-};
+const sets = new Map<string, KeySetOutputs>([
+  ['default', await makeKeySet('default', 'ES256', HOUR)],
+  ['auth', await makeKeySet('auth', 'HS256', 2_000)],
+]);
+for (const algorithm of KEY_SET_ALGORITHMS) {
+  sets.set(algorithm.toLowerCase(), await makeKeySet(algorithm.toLowerCase(), algorithm, HOUR));
+}
 const bare = join(scratch, 'bare');
-await DirectoryKeyStore.open(bare, SPEC);
+await DirectoryKeyStore.open(bare, { ...TERMS, namespace: 'auth', maxTokenLifetimeMs: HOUR });
 
 async function run(...argv: string[]) {
   const [out, err]: [string[], string[]] = [[], []];
@@ -42,7 +60,7 @@ async function run(...argv: string[]) {
   return { code, out: out.join(''), err: err.join('') };
 }
 
-const minted: readonly { name: string; argv: readonly string[]; set: keyof typeof sets; seconds: number }[] = [
+const minted: readonly { name: string; argv: readonly string[]; set: string; seconds: number }[] = [
   { name: 'namespace default, 5m', argv: ['--key-set', 'trading'], set: 'default', seconds: 300 },
   {
     name: 'a given lifetime',
@@ -56,16 +74,20 @@ const minted: readonly { name: string; argv: readonly string[]; set: keyof typeo
     set: 'auth',
     seconds: 2,
   },
-  { name: 'RS256', argv: ['--key-set', 'rsa/trading'], set: 'rsa', seconds: 300 },
+  ...JWT_ALGORITHMS.map((algorithm) => {
+    const set = algorithm.toLowerCase();
+    return { name: algorithm, argv: ['--key-set', `${set}/trading`], set, seconds: 300 };
+  }),
 ];
 
 for (const { name, argv, set, seconds } of minted) {
-  test(`a token alone on its line, which the published key verifies: ${name}`, async () => {
+  test(`a token alone on its line, which the published key verifies, and the sidecar: ${name}`, async () => {
     const { code, out, err } = await run('--state', state, '--claims', '{"sub":"u1","roles":["trader"]}', ...argv);
     assert.deepEqual([code, err], [0, '']);
     assert.match(out, /^[\w-]+\.[\w-]+\.[\w-]+\n$/);
     const token = out.trim();
-    const { issuing, verificationKeys } = sets[set];
+    const { issuing, verificationKeys } = sets.get(set) ?? {};
+    assert(issuing && verificationKeys);
     assert.deepEqual(decodeProtectedHeader(token), { alg: issuing.algorithm, kid: issuing.kid, typ: 'JWT' });
     const key = verificationKeys.find(({ kid }) => kid === issuing.kid);
     const { payload } = await jwtVerify(token, await importJWK({ ...key?.jwk }, issuing.algorithm), {
@@ -82,6 +104,14 @@ for (const { name, argv, set, seconds } of minted) {
       iat,
       exp: iat + seconds,
     });
+    const authenticator = testAuthenticator([], {
+      issuer: TERMS.issuer,
+      audiences: TERMS.audiences,
+      keys: verificationKeys,
+    });
+    const verdict = await createTokenVerifier([authenticator]).verify(token, NOW);
+    assert(typeof verdict === 'object', String(verdict));
+    assert.equal(verdict.kid, issuing.kid);
   });
 }
 
@@ -104,7 +134,7 @@ const refused: readonly { name: string; argv: readonly string[]; says: RegExp }[
   {
     name: 'an unknown key set',
     argv: [...good, '--key-set', 'tradin'],
-    says: /no key set default\/tradin .*it holds auth\/trading, default\/trading, rsa\/trading/,
+    says: /no key set default\/tradin .*it holds auth\/trading, default\/trading, eddsa\/trading/,
   },
   { name: 'a path for a key set', argv: [...good, '--key-set', '../../etc'], says: /no key set/ },
   {
@@ -116,6 +146,11 @@ const refused: readonly { name: string; argv: readonly string[]; says: RegExp }[
     name: 'a key set without a key',
     argv: ['--state', bare, '--key-set', 'auth/trading', '--claims', '{}'],
     says: /has no key yet; run portcullis local/,
+  },
+  {
+    name: 'a key set of Fernet',
+    argv: [...good, '--key-set', 'fernet/trading'],
+    says: /key set fernet\/trading is for Fernet, which signs no tokens; name one of another algorithm/,
   },
   { name: 'claims that are no JSON', argv: [...good, '--claims', 'sub=u1'], says: /--claims must be JSON, such as/ },
   {

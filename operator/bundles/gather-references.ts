@@ -86,12 +86,12 @@ function keySets({ keySets, ownSecrets, namespace }: ReferenceSources): Resolved
     if (resource?.kind !== 'SigningKeySet') return [];
     const { metadata } = resource;
     const secret = ownSecrets.get({ namespace, name: outputsSecretName(metadata.namespace, metadata.name) });
-    return [{ resource, outputs: secret === undefined ? null : outputs(secret) }];
+    return [{ resource, outputs: secret === undefined ? null : outputsIn(secret) }];
   });
 }
 
-/** Null: damaged, which is the key set's to report; its policies wait as for the first key. */
-const outputs = memoised((secret: Secret): ResolvedKeySet['outputs'] => {
+/** The outputs of a key set in their Secret. Null: damaged, which is the key set's to report; its policies wait as for the first key. */
+export const outputsIn = memoised((secret: Secret): ResolvedKeySet['outputs'] => {
   try {
     return decodeOutputs(referencedSecret(secret).data[OUTPUTS_FILE] ?? '');
   } catch {

@@ -25,6 +25,7 @@ const policy = (name: string, spec: object): CustomResource => ({
 const ownStore = policy('own-store', { store: { redis: { secretRef: { name: 'redis' } } } });
 const local = policy('local', { authentication: { jwt: [jwt('keys')] } });
 const shared = policy('shared', { authentication: { jwt: [jwt('keys', 'auth'), jwt('keys')] } });
+const issuing = policy('issuing', { tokens: { keySetRef: { name: 'signing' } } });
 const broken = policy('broken', { rules: 'all' });
 
 describe('watching policies', () => {
@@ -46,14 +47,14 @@ describe('watching policies', () => {
   beforeEach(() => {
     caches = make();
     enqueued = [];
-    caches.policies.replaceAll([ownStore, local, shared, broken]);
+    caches.policies.replaceAll([ownStore, local, shared, issuing, broken]);
     stop = watchPolicies('Access', caches, (key) => enqueued.push(key.replace('trading/', '')));
   });
   const put = (cache: ObjectStore<KubeObject>, name: string, namespace?: string) =>
     cache.set({ metadata: { name, ...(namespace !== undefined && { namespace }) } });
 
   it('enqueues all that are there', () => {
-    assert.deepEqual(enqueued, ['own-store', 'local', 'shared', 'broken']);
+    assert.deepEqual(enqueued, ['own-store', 'local', 'shared', 'issuing', 'broken']);
   });
 
   const rows: readonly [what: string, change: () => void, expected: readonly string[]][] = [
@@ -65,11 +66,16 @@ describe('watching policies', () => {
     ["another namespace's key set", () => put(caches.sources.keySets, 'keys', 'auth'), ['shared']],
     ['a key set of no use', () => put(caches.sources.keySets, 'keys', 'other'), []],
     ['the keys', () => put(caches.sources.ownSecrets, 'auth.keys-outputs', 'portcullis'), ['shared']],
+    [
+      'the keys of tokens that are issued',
+      () => put(caches.sources.ownSecrets, 'trading.signing-outputs', 'portcullis'),
+      ['issuing'],
+    ],
     ['the keyring', () => put(caches.sources.ownSecrets, 'auth.keys-keyring', 'portcullis'), []],
     [
       "the operator's store",
       () => put(caches.sources.ownSecrets, 'store', 'portcullis'),
-      ['local', 'shared', 'broken'],
+      ['local', 'shared', 'issuing', 'broken'],
     ],
     ['a Secret it names', () => put(caches.sources.referableSecrets, 'redis', 'trading'), ['own-store']],
     ["another namespace's Secret", () => put(caches.sources.referableSecrets, 'redis', 'other'), []],

@@ -1,3 +1,4 @@
+import { keySetRefsOf } from '../../policy/api/access-policy.ts';
 import { outputsSecretName } from '../../policy/api/names.ts';
 import { mayUse } from '../../policy/compile/compile-authentication.ts';
 import type { ObjectCache } from '../kube/kube-client.ts';
@@ -85,13 +86,11 @@ export function secretsUsedBy(policy: CustomResource): readonly string[] {
   return [resource.spec.store.redis.secretRef.name];
 }
 
-/** `namespace/name` of the key sets whose keys a policy verifies with. */
+/** `namespace/name` of the key sets whose keys a policy verifies with or issues tokens by. */
 export function keySetsUsedBy(policy: CustomResource): readonly string[] {
   const resource = resourceIn(policy);
   if (resource?.kind !== 'AccessPolicy') return [];
-  return resource.spec.authentication.jwt.map(
-    ({ keySetRef }) => `${keySetRef.namespace ?? resource.metadata.namespace}/${keySetRef.name}`,
-  );
+  return keySetRefsOf(resource).map(({ namespace, name }) => `${namespace ?? resource.metadata.namespace}/${name}`);
 }
 
 /** Those of them that it may use: a policy of one namespace must not hold up the keys of another by naming them. */

@@ -106,7 +106,7 @@ export function createBundlePublisher({
       tampered ??= wasPutBack(policy, reading) ? 'bundle_older' : whyTampered(reading);
       // Neither can be changed on a Secret: somebody made it anew.
       if (secret.immutable === true || secret.type !== 'Opaque') {
-        await client.delete(SECRETS, bundleSecretKey(policy), secret.metadata.uid);
+        await client.delete(SECRETS, bundleSecretKey(policy), { uid: secret.metadata.uid });
         continue;
       }
       const existing = isSigned(reading) ? reading.bundle.serial : 0;

@@ -72,6 +72,7 @@ describe('injectPod: the sidecar', () => {
       namespace: 'shop',
       accessPolicy: 'orders',
       rateLimitPolicy: null,
+      issueTokens: false,
       bundleKey: 'AAAA',
       minimumSerials: { access: 3, limits: 4 },
       listeners: [{ listen: { host: '::', port: 14_180 }, upstream: { host: '127.0.0.1', port: 8000 } }],
@@ -79,6 +80,10 @@ describe('injectPod: the sidecar', () => {
       probes: [],
       refuse: [],
     });
+  });
+
+  test('is told that it issues tokens', () => {
+    assert.equal(argumentsOf(inject(pod({ 'issue-tokens': 'true' }))).issueTokens, true);
   });
 
   test('in Bind listens on the pod’s own address, of either family, at the application’s port', () => {
@@ -116,6 +121,7 @@ describe('injectPod: the sidecar', () => {
       accessPolicy: 'orders',
       rateLimitPolicy: null,
       capture: 'Takeover',
+      issueTokens: false,
       ports: [{ port: 8000, name: 'http', listen: 14_180 }],
       adminPort: 14_181,
       bundleKey: bundleKeyFingerprint('AAAA'),

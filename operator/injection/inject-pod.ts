@@ -74,6 +74,7 @@ export function injectPod(pod: Pod, coverage: Coverage, options: InjectionOption
     accessPolicy: settings.accessPolicy,
     rateLimitPolicy: settings.rateLimitPolicy,
     capture: settings.capture,
+    issueTokens: settings.issueTokens,
     ports: captured.map(({ port, name, listen }) => ({ port, name, listen })),
     adminPort: options.sidecar.adminPort,
     bundleKey: bundleKeyFingerprint(options.bundleKey),

@@ -33,6 +33,7 @@ export function sidecarContainer(
     namespace,
     accessPolicy: settings.accessPolicy,
     rateLimitPolicy: settings.rateLimitPolicy,
+    issueTokens: settings.issueTokens,
     bundleKey,
     minimumSerials: serials,
     listeners: captured.map(({ port, listen }) => ({

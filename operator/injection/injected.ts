@@ -8,6 +8,7 @@ export interface Injected {
   readonly accessPolicy: string;
   readonly rateLimitPolicy: string | null;
   readonly capture: Capture;
+  readonly issueTokens: boolean;
   /** Application ports and where the sidecar listens for each. */
   readonly ports: readonly { readonly port: number; readonly name: string | null; readonly listen: number }[];
   readonly adminPort: number;

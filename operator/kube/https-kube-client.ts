@@ -1,6 +1,14 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import { ApiConnection, type ApiRequest, type ConnectionOptions } from './api-connection.ts';
-import { FIELD_MANAGER, type KubeClient, KubeError, type ObjectList, type Selection } from './kube-client.ts';
+import {
+  FIELD_MANAGER,
+  type KubeClient,
+  KubeError,
+  type ListSelection,
+  type ObjectList,
+  type Preconditions,
+  type Selection,
+} from './kube-client.ts';
 import { loadKubeConfig } from './kube-config.ts';
 import type { KubeObject, ObjectKey, ResourceType } from './objects.ts';
 import { readWatch, type WatchEvent, type WatchRequest } from './watch-stream.ts';
@@ -38,7 +46,7 @@ export class HttpsKubeClient implements KubeClient {
   /** `keep`: what is kept of each object, page by page. */
   async list<T extends KubeObject>(
     type: ResourceType<T>,
-    selection: Selection = {},
+    selection: ListSelection = {},
     keep?: (object: T) => T,
   ): Promise<ObjectList<T>> {
     try {
@@ -100,14 +108,14 @@ export class HttpsKubeClient implements KubeClient {
     });
   }
 
-  async delete<T extends KubeObject>(type: ResourceType<T>, key: ObjectKey, uid?: string): Promise<boolean> {
-    const body = { apiVersion: 'v1', kind: 'DeleteOptions', ...(uid !== undefined && { preconditions: { uid } }) };
+  async delete<T extends KubeObject>(type: ResourceType<T>, key: ObjectKey, only?: Preconditions): Promise<boolean> {
+    const body = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: only };
     try {
       await this.#api.json({ method: 'DELETE', path: objectPath(type, key), body });
       return true;
     } catch (error) {
-      // With a uid, Conflict says that the name belongs to another object by now.
-      if (isReason(error, 'NotFound') || (uid !== undefined && isReason(error, 'Conflict'))) return false;
+      // With preconditions, Conflict says that another object or version has the name by now.
+      if (isReason(error, 'NotFound') || (only !== undefined && isReason(error, 'Conflict'))) return false;
       throw error;
     }
   }
@@ -129,13 +137,13 @@ export class HttpsKubeClient implements KubeClient {
 
   async #pages<T extends KubeObject>(
     type: ResourceType<T>,
-    { namespace, ...selectors }: Selection,
+    { namespace, limit: most = Number.POSITIVE_INFINITY, ...selectors }: ListSelection,
     keep: (object: T) => T = (object) => object,
   ): Promise<ObjectList<T>> {
     const path = collectionPath(type, namespace);
     const items: T[] = [];
     let next: string | undefined;
-    let limit = PAGE;
+    let limit = Math.min(PAGE, most);
     for (;;) {
       const query = { ...selectors, limit: String(limit), continue: next };
       let page: Page<T>;
@@ -149,7 +157,7 @@ export class HttpsKubeClient implements KubeClient {
       }
       for (const item of page.items ?? []) items.push(keep(withoutManagedFields(typed(type, item))));
       next = page.metadata.continue || undefined;
-      if (next === undefined) return { items, resourceVersion: page.metadata.resourceVersion };
+      if (next === undefined || items.length >= most) return { items, resourceVersion: page.metadata.resourceVersion };
     }
   }
 }

@@ -34,7 +34,19 @@ export interface Selection {
   readonly fieldSelector?: string;
 }
 
-/** One list, complete: all pages. */
+/** Which objects a list is about. */
+export interface ListSelection extends Selection {
+  /** The first ones only, so many at most. Absent: all. */
+  readonly limit?: number;
+}
+
+/** Which object is meant, or which version of it (meta/v1 Preconditions). */
+export interface Preconditions {
+  readonly uid?: string | undefined;
+  readonly resourceVersion?: string | undefined;
+}
+
+/** One list: all pages that were asked for. */
 export interface ObjectList<T> {
   readonly items: readonly T[];
   readonly resourceVersion: string;
@@ -45,7 +57,7 @@ export interface KubeClient {
   /** Null when there is none. */
   get<T extends KubeObject>(type: ResourceType<T>, key: ObjectKey): Promise<T | null>;
   /** Reads page by page. */
-  list<T extends KubeObject>(type: ResourceType<T>, selection?: Selection): Promise<ObjectList<T>>;
+  list<T extends KubeObject>(type: ResourceType<T>, selection?: ListSelection): Promise<ObjectList<T>>;
   /** Reason AlreadyExists when there is one. */
   create<T extends KubeObject>(type: ResourceType<T>, object: T): Promise<T>;
   /** PUT with the object's resourceVersion: reason Conflict when another writer was first. */
@@ -59,8 +71,8 @@ export interface KubeClient {
     patch: object,
     options?: { readonly subresource?: 'status'; readonly strategic?: boolean },
   ): Promise<T>;
-  /** Whether there was one. `uid`: only this very object. */
-  delete<T extends KubeObject>(type: ResourceType<T>, key: ObjectKey, uid?: string): Promise<boolean>;
+  /** Whether there was one; `only`: this very object, or this version of it. */
+  delete<T extends KubeObject>(type: ResourceType<T>, key: ObjectKey, only?: Preconditions): Promise<boolean>;
   /** Asks for a pod's eviction (policy/v1): PodDisruptionBudgets are honoured, reason TooManyRequests when one forbids it. */
   evict(pod: ObjectKey): Promise<void>;
 }

@@ -1,61 +1,88 @@
-import type { KeyMaterial } from '../../policy/keys/keyring.ts';
-import type { KeyringStep, WriteOutputs } from '../../policy/keys/step.ts';
+import { activeKey, type Keyring } from '../../policy/keys/keyring.ts';
+import type { Erase, KeyringStep } from '../../policy/keys/step.ts';
 
 /** Something that happened to a key set, in the words of a Kubernetes Event. Never holds key material. */
 export interface KeySetEvent {
   readonly type: 'Normal' | 'Warning';
   readonly reason:
-    | 'KeyringCreated'
-    | 'KeyRevoked'
-    | 'OutputsWritten'
-    | 'OutputsConfirmed'
-    | 'GracesExtended'
-    | 'RotateRequested'
-    | 'KeyAdded'
-    | 'StandbyDiscarded'
-    | 'KeyActivated'
+    | 'Prepared'
+    | 'Published'
+    | 'Activated'
     | 'ActivatedWithLaggards'
-    | 'PrivateHalfErased'
-    | 'KeyDropped';
+    | 'Retired'
+    | 'Removed'
+    | 'Revoked'
+    | 'Forced'
+    | 'RotateRequested'
+    | 'Erased';
   readonly message: string;
 }
 
-/** The event of a step that was carried out, with the key made for it if one was. */
-export function eventOf(step: KeyringStep | WriteOutputs, made: KeyMaterial | null): KeySetEvent {
+/** What a step that was carried out is worth telling: nothing of bookkeeping. `after` is null when the keyring is gone. */
+export function eventsOf(
+  step: KeyringStep | Erase,
+  before: Keyring | null,
+  after: Keyring | null,
+): readonly KeySetEvent[] {
   switch (step.kind) {
-    case 'Create':
-      return normal('KeyringCreated', `first key ${made?.kid} signs`);
-    case 'Revoke': {
-      const successor = step.successor?.kind === 'Standby' ? step.successor.kid : made?.kid;
-      const outcome = successor === undefined ? '' : `; ${successor} signs in its place`;
-      return { type: 'Warning', reason: 'KeyRevoked', message: `key ${step.kid} revoked: ${step.reason}${outcome}` };
+    case 'Create': {
+      const made = newest(after);
+      if (step.serial === 1) return [normal('Activated', `first key ${made} signs`)];
+      return [
+        warning('Forced', `the loss of the keyring was accepted: first key ${made} signs, from serial ${step.serial}`),
+      ];
     }
-    case 'WriteOutputs':
-      return normal('OutputsWritten', `outputs of serial ${step.outputs.serial} written`);
-    case 'Confirm':
-      return normal('OutputsConfirmed', 'outputs seen written');
-    case 'ExtendGraces':
-      return normal('GracesExtended', 'the active key will be kept for the longer lifetime, propagation or skew');
+    case 'Revoke':
+      return [warning('Revoked', `key ${step.kid} revoked: ${step.reason}`), ...successors(step, after)];
     case 'AcceptRotateRequest':
-      return normal('RotateRequested', `rotation requested by ${JSON.stringify(step.request)}`);
+      return [normal('RotateRequested', `rotation requested by ${JSON.stringify(step.request)}`)];
     case 'Add':
-      return normal('KeyAdded', `key ${made?.kid} (${step.key.algorithm}) will be published and stands by`);
-    case 'DiscardStandby':
-      return normal('StandbyDiscarded', `key ${step.kid} is of an algorithm no longer asked for`);
+      return [normal('Prepared', `key ${newest(after)} (${step.key.algorithm}) will be published and stands by`)];
+    case 'Confirm':
+      return (before?.keys ?? [])
+        .filter(({ publishedAt }) => publishedAt === null)
+        .map(({ kid }) => normal('Published', `key ${kid} published`));
     case 'Activate':
-      if (step.laggards.length === 0) return normal('KeyActivated', `key ${step.kid} signs`);
-      return {
-        type: 'Warning',
-        reason: 'ActivatedWithLaggards',
-        message: `key ${step.kid} signs, though these have not loaded it within ackTimeout: ${step.laggards.join(', ')}`,
-      };
-    case 'ErasePrivateHalf':
-      return normal('PrivateHalfErased', `private half of retired key ${step.kid} erased`);
+      return [
+        step.laggards.length === 0
+          ? normal('Activated', `key ${step.kid} signs`)
+          : warning(
+              'ActivatedWithLaggards',
+              `key ${step.kid} signs, though these have not loaded it within ackTimeout: ${step.laggards.join(', ')}`,
+            ),
+        ...(before === null ? [] : [normal('Retired', `key ${activeKey(before).kid} retired; it verifies on`)]),
+      ];
+    case 'DiscardStandby':
+      return [normal('Removed', `standby key ${step.kid} removed: it is of an algorithm no longer asked for`)];
     case 'Drop':
-      return normal('KeyDropped', `retired key ${step.kid} dropped: no token it signed is alive`);
+      return [normal('Removed', `retired key ${step.kid} removed: nothing that it signed is alive`)];
+    case 'Erase':
+      return [warning('Erased', 'keyring and outputs deleted (deletionPolicy Delete); the escrow, if any, is kept')];
+    case 'ExtendGraces':
+    case 'ErasePrivateHalf':
+      return [];
   }
+}
+
+function successors(
+  { successor }: KeyringStep & { readonly kind: 'Revoke' },
+  after: Keyring | null,
+): readonly KeySetEvent[] {
+  if (successor === null || after === null) return [];
+  const { kid } = activeKey(after);
+  if (successor.kind === 'Standby') return [normal('Activated', `key ${kid} signs in its place`)];
+  const message = `key ${kid} signs at once, before verifiers have it: no standby key had been published for long enough`;
+  return [warning('Forced', message)];
+}
+
+function newest(keyring: Keyring | null): string {
+  return keyring?.keys.at(-1)?.kid ?? '?';
 }
 
 function normal(reason: KeySetEvent['reason'], message: string): KeySetEvent {
   return { type: 'Normal', reason, message };
+}
+
+function warning(reason: KeySetEvent['reason'], message: string): KeySetEvent {
+  return { type: 'Warning', reason, message };
 }

@@ -1,13 +1,33 @@
-import { keyringSecretName, LABELS, outputsSecretName, type SECRET_KINDS } from '../../policy/api/names.ts';
-import { PortcullisError } from '../../policy/errors.ts';
+import { isDeepStrictEqual } from 'node:util';
+import {
+  escrowSecretName,
+  keyringSecretName,
+  OWN_ANNOTATIONS,
+  outputsSecretName,
+  type SECRET_KINDS,
+} from '../../policy/api/names.ts';
+import { type ErrorCode, PortcullisError } from '../../policy/errors.ts';
+import type { Escrow } from '../../policy/keys/escrow.ts';
+import { decodeEscrow, encodeEscrow } from '../../policy/keys/escrow-document.ts';
 import type { Keyring } from '../../policy/keys/keyring.ts';
 import { decodeKeyring, encodeKeyring } from '../../policy/keys/keyring-document.ts';
 import type { KeySetOutputs } from '../../policy/keys/outputs.ts';
 import { decodeOutputs, encodeOutputs } from '../../policy/keys/outputs-document.ts';
-import { type KubeClient, KubeError } from '../kube/kube-client.ts';
+import type { Traces } from '../../policy/keys/step.ts';
 import { SECRETS, type Secret } from '../kube/objects.ts';
 import { SIGNING_KEY_SETS } from '../resources.ts';
-import type { KeySetStore, StoredKeyring } from './key-set-store.ts';
+import type { KeySetStore, StoredEscrow, StoredKeyring } from './key-set-store.ts';
+import { isRemovable, type KeySetRef, SecretKeySetExports } from './secret-key-set-store-exports.ts';
+import {
+  deleteSecret,
+  type Files,
+  filesIn,
+  isLabelled,
+  type KeySetStoreClient,
+  labelsOf,
+  lostRace,
+  writeSecret,
+} from './secret-key-set-store-secrets.ts';
 
 /** Key of the keyring's Secret under which the keyring document stands. */
 export const KEYRING_FILE = 'keyring.json';
@@ -19,112 +39,139 @@ export const OUTPUTS_FILE = 'outputs.json';
 const MAX_ATTEMPTS = 20;
 
 /**
- * A KeySetStore of two Secrets in the operator's namespace, read live and written only over the version that was read.
- * Nothing that Portcullis did not write is believed or overwritten: then every method throws `keyring_invalid` and says
- * what to do. Throws KubeError when the API server refuses.
+ * A KeySetStore of three Secrets in the operator's namespace and one in the key set's, read live and written only over the
+ * version that was read. Nothing that Portcullis did not write is believed or overwritten: in the operator's namespace every
+ * method then throws `keyring_refused`, or `keyring_invalid` for what is damaged, and says what to do. Throws KubeError when the
+ * API server refuses.
  */
 export class SecretKeySetStore implements KeySetStore {
-  readonly #client: Pick<KubeClient, 'get' | 'create' | 'replace'>;
-  readonly #keySet: { readonly namespace: string; readonly name: string };
+  readonly #client: KeySetStoreClient;
+  readonly #keySet: KeySetRef;
   readonly #keyring: Place;
   readonly #outputs: Place;
+  readonly #escrow: Place;
+  readonly #exports: SecretKeySetExports;
 
-  constructor(
-    client: Pick<KubeClient, 'get' | 'create' | 'replace'>,
-    operatorNamespace: string,
-    { namespace, name }: { readonly namespace: string; readonly name: string },
-  ) {
+  constructor(client: KeySetStoreClient, operatorNamespace: string, keySet: KeySetRef) {
+    const { namespace, name } = keySet;
     this.#client = client;
-    this.#keySet = { namespace, name };
+    this.#keySet = keySet;
+    this.#exports = new SecretKeySetExports(client, keySet);
     this.#keyring = {
       namespace: operatorNamespace,
       name: keyringSecretName(namespace, name),
       holds: 'keyring',
-      file: KEYRING_FILE,
-      remedy: 'restore it from a backup',
+      remedy: `restore it from a backup, or delete it and run \`kubectl portcullis keys restore ${name} -n ${namespace}\``,
     };
     this.#outputs = {
       namespace: operatorNamespace,
       name: outputsSecretName(namespace, name),
       holds: 'key-set-outputs',
-      file: OUTPUTS_FILE,
       remedy: 'delete it: it is written again from the keyring',
+    };
+    this.#escrow = {
+      namespace: operatorNamespace,
+      name: escrowSecretName(namespace, name),
+      holds: 'key-set-escrow',
+      remedy: 'restore it from a backup, or delete it while the keyring is whole: its keys are encrypted again',
     };
   }
 
   async readOutputs(): Promise<KeySetOutputs | null> {
     const secret = await this.#read(this.#outputs);
-    return secret && documentIn(secret, this.#outputs, decodeOutputs);
+    return secret && outputsIn(secret, this.#outputs);
+  }
+
+  isExported(outputs: KeySetOutputs | null): Promise<boolean> {
+    return this.#exports.are(outputs);
+  }
+
+  async readEscrow(): Promise<StoredEscrow | null> {
+    const secret = await this.#read(this.#escrow);
+    if (secret === null) return null;
+    const escrow = decoded(secret, this.#escrow, decodeEscrow);
+    if (escrow.index !== null) this.#expectOurs(this.#escrow, escrow.index.keySet);
+    return { escrow, version: versionOf(secret) };
+  }
+
+  async readTraces(): Promise<Traces | null> {
+    const object = await this.#client.get(SIGNING_KEY_SETS, this.#keySet);
+    const { serial = 0, activeKey } = object?.status ?? {};
+    const isNoted = object?.metadata.annotations?.[OWN_ANNOTATIONS.initialised] !== undefined;
+    const isKnown = serial > 0 || activeKey !== undefined || isNoted;
+    return isKnown || (await this.#exports.list(1)).length > 0 ? { serial } : null;
   }
 
   async readKeyring(): Promise<StoredKeyring | null> {
     const secret = await this.#read(this.#keyring);
     if (secret === null) return null;
-    const keyring = documentIn(secret, this.#keyring, decodeKeyring);
-    if (keyring.keySet !== `${this.#keySet.namespace}/${this.#keySet.name}`) {
-      throw unusable(this.#keyring, `holds the keyring of ${keyring.keySet}; ${this.#keyring.remedy}`);
-    }
-    return { keyring, version: secret.metadata.resourceVersion ?? '' };
-  }
-
-  /** Whether there are outputs, or the status of the SigningKeySet names a key. */
-  async wasInitialised(): Promise<boolean> {
-    if ((await this.#read(this.#outputs)) !== null) return true;
-    return (await this.#client.get(SIGNING_KEY_SETS, this.#keySet))?.status?.activeKey !== undefined;
+    const keyring = decoded(secret, this.#keyring, (files) => decodeKeyring(files[KEYRING_FILE] ?? ''));
+    this.#expectOurs(this.#keyring, keyring.keySet);
+    return { keyring, version: versionOf(secret) };
   }
 
   async writeKeyring(keyring: Keyring, expectedVersion: string | null): Promise<void> {
-    if (await this.#write(this.#keyring, encodeKeyring(keyring), expectedVersion)) return;
-    throw conflict(this.#keyring);
+    await this.#writeOver(this.#keyring, expectedVersion, { [KEYRING_FILE]: encodeKeyring(keyring) });
   }
 
   async writeOutputs(outputs: KeySetOutputs): Promise<void> {
+    const files = { [OUTPUTS_FILE]: encodeOutputs(outputs) };
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const secret = await this.#read(this.#outputs);
-      if (secret !== null && documentIn(secret, this.#outputs, decodeOutputs).serial > outputs.serial) return;
-      if (await this.#write(this.#outputs, encodeOutputs(outputs), secret?.metadata.resourceVersion ?? null)) return;
+      if (secret !== null && outputsIn(secret, this.#outputs).serial > outputs.serial) return;
+      if (await this.#write(this.#outputs, secret && versionOf(secret), files)) return;
     }
-    throw conflict(this.#outputs);
+    throw lostRace(this.#outputs);
+  }
+
+  writeExports(outputs: KeySetOutputs): Promise<void> {
+    return this.#exports.write(outputs, async () => isDeepStrictEqual(await this.readOutputs(), outputs));
+  }
+
+  async writeEscrow(escrow: Escrow, expectedVersion: string | null): Promise<void> {
+    await this.#writeOver(this.#escrow, expectedVersion, encodeEscrow(escrow));
+  }
+
+  async erase(expectedVersion: string | null): Promise<void> {
+    // Read before the keyring: of a key set made anew meanwhile nothing is then deleted.
+    const exports = (await this.#exports.list()).filter(isRemovable);
+    const outputs = await this.#read(this.#outputs);
+    const keyring = await this.#read(this.#keyring);
+    if ((keyring && versionOf(keyring)) !== expectedVersion) throw lostRace(this.#keyring);
+    for (const secret of [...exports, outputs, keyring]) {
+      if (secret !== null) await deleteSecret(this.#client, secret);
+    }
   }
 
   async #read(place: Place): Promise<Secret | null> {
     const secret = await this.#client.get(SECRETS, place);
     if (secret === null) return null;
-    const labels = secret.metadata.labels ?? {};
-    if (Object.entries(this.#labels(place)).some(([label, value]) => labels[label] !== value)) {
-      throw unusable(place, `does not have the labels that Portcullis gives it; ${place.remedy}, or move it away`);
+    if (!isLabelled(secret, labelsOf(this.#keySet, place.holds))) {
+      const what = `does not have the labels that Portcullis gives it; ${place.remedy}, or move it away`;
+      throw unusable(place, what, 'keyring_refused');
     }
     if (secret.immutable === true) {
       throw unusable(
         place,
         'is immutable, so that keys cannot change; put a copy without `immutable: true` in its place',
+        'keyring_refused',
       );
     }
     return secret;
   }
 
-  /** False: another writer was first. */
-  async #write(place: Place, text: string, resourceVersion: string | null): Promise<boolean> {
-    const { namespace, name, file } = place;
-    const version = resourceVersion === null ? {} : { resourceVersion };
-    const secret: Secret = {
-      metadata: { namespace, name, labels: this.#labels(place), ...version },
-      type: 'Opaque',
-      data: { [file]: Buffer.from(text).toString('base64') },
-    };
-    try {
-      await (resourceVersion === null ? this.#client.create(SECRETS, secret) : this.#client.replace(SECRETS, secret));
-      return true;
-    } catch (error) {
-      const lostRace = resourceVersion === null ? ['AlreadyExists'] : ['Conflict', 'NotFound'];
-      if (error instanceof KubeError && lostRace.includes(error.reason)) return false;
-      throw error;
-    }
+  #expectOurs(place: Place, keySet: string): void {
+    if (keySet === `${this.#keySet.namespace}/${this.#keySet.name}`) return;
+    throw unusable(place, `holds the ${place.holds} of ${keySet}; ${place.remedy}`);
   }
 
-  #labels({ holds }: Place): Record<string, string> {
-    const { namespace, name } = this.#keySet;
-    return { [LABELS.holds]: holds, [LABELS.ownerNamespace]: namespace, [LABELS.ownerName]: name };
+  async #writeOver(place: Place, expectedVersion: string | null, files: Files): Promise<void> {
+    if (!(await this.#write(place, expectedVersion, files))) throw lostRace(place);
+  }
+
+  #write({ namespace, name, holds }: Place, expectedVersion: string | null, files: Files): Promise<boolean> {
+    const version = expectedVersion === null ? {} : { resourceVersion: expectedVersion };
+    return writeSecret(this.#client, { namespace, name, labels: labelsOf(this.#keySet, holds), ...version }, files);
   }
 }
 
@@ -132,26 +179,27 @@ interface Place {
   readonly namespace: string;
   readonly name: string;
   readonly holds: (typeof SECRET_KINDS)[number];
-  readonly file: string;
   /** What to do when what is there cannot be used. */
   readonly remedy: string;
 }
 
-function documentIn<T>({ data }: Secret, place: Place, decode: (text: string) => T): T {
+function outputsIn(secret: Secret, place: Place): KeySetOutputs {
+  return decoded(secret, place, (files) => decodeOutputs(files[OUTPUTS_FILE] ?? ''));
+}
+
+function decoded<T>(secret: Secret, place: Place, decode: (files: Files) => T): T {
   try {
-    return decode(Buffer.from(data?.[place.file] ?? '', 'base64').toString('utf8'));
+    return decode(filesIn(secret));
   } catch (error) {
     if (error instanceof PortcullisError) throw unusable(place, `is damaged: ${error.message}; ${place.remedy}`);
     throw error;
   }
 }
 
-function unusable({ namespace, name }: Place, what: string): PortcullisError {
-  return new PortcullisError('keyring_invalid', `Secret ${namespace}/${name} ${what}`);
+function versionOf({ metadata }: Secret): string {
+  return metadata.resourceVersion ?? '';
 }
 
-function conflict({ namespace, name }: Place): PortcullisError {
-  return new PortcullisError('keyring_conflict', `Secret ${namespace}/${name} was changed by another writer`, {
-    retry: 'later',
-  });
+function unusable({ namespace, name }: Place, what: string, code: ErrorCode = 'keyring_invalid'): PortcullisError {
+  return new PortcullisError(code, `Secret ${namespace}/${name} ${what}`);
 }

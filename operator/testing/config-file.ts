@@ -17,6 +17,7 @@ webhook:
   certificates: Own
   certificateSecret: portcullis-webhook
 healthPort: 8080
+jwks: { port: 8090, externalUrl: 'https://keys.example.com' }
 leaseName: portcullis
 podPatchesPerSecond: 200
 evictUnprotected: true

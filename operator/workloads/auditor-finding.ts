@@ -36,6 +36,7 @@ const CHANGES: Readonly<Record<InjectionChange, string>> = {
   AccessPolicy: 'another AccessPolicy is asked for',
   RateLimitPolicy: 'another RateLimitPolicy is asked for',
   Capture: 'another capture is asked for',
+  IssueTokens: 'whether it issues tokens has changed',
   Ports: 'other ports are to be guarded',
   BundleKey: 'the key that signs bundles was replaced',
   Refusal: 'what it refuses all traffic for was resolved, or came up',

@@ -34,6 +34,7 @@ export const SETTING_NAMES = [
   'harden',
   'rollout',
   'networkPolicy',
+  'issueTokens',
 ] as const;
 
 type SettingName = (typeof SETTING_NAMES)[number];
@@ -80,10 +81,14 @@ const READERS: { readonly [K in SettingName]: Reader<AskedSettings[K]> } = {
   },
   rollout: { read: oneOf('Auto', 'Report'), write: 'write Auto or Report; Report holds until then' },
   networkPolicy: { read: oneOf('Generate'), write: 'write Generate or leave it out; none is made until then' },
+  issueTokens: {
+    read: (text) => (text === 'true' || text === 'false' ? text === 'true' : undefined),
+    write: 'write "true" or "false"; the pods issue none until then',
+  },
 };
 
 /** Annotations of the API that do nothing yet. */
-const NOT_YET = ['portcullis.dev/issue-tokens', 'portcullis.dev/tls-secret', 'portcullis.dev/tls-issuer'];
+const NOT_YET = ['portcullis.dev/tls-secret', 'portcullis.dev/tls-issuer'];
 
 const LISTS_AND_FLAGS = [ANNOTATIONS.skipPorts, ANNOTATIONS.requiredSecrets, ANNOTATIONS.inject];
 const KNOWN: readonly string[] = [...SETTING_NAMES.map((setting) => ANNOTATIONS[setting]), ...LISTS_AND_FLAGS];
@@ -107,7 +112,7 @@ export function readAnnotations(holder: string, annotations: KubeObject['metadat
   }
 
   let misnamed: string | null = null;
-  const settings: Partial<Record<SettingName, string>> = {};
+  const settings: Partial<Record<SettingName, string | boolean>> = {};
   for (const setting of SETTING_NAMES) {
     const text = annotations[ANNOTATIONS[setting]];
     if (text === undefined) continue;

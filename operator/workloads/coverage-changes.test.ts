@@ -29,6 +29,7 @@ const cases: readonly [
   ['the policy', { services: [service('web', { ...ASK, 'access-policy': 'other' })] }, ['AccessPolicy']],
   ['limits are added', { services: [service('web', { ...ASK, 'rate-limit-policy': 'x' })] }, ['RateLimitPolicy']],
   ['the capture', { services: [service('web', { ...ASK, capture: 'Bind' })] }, ['Capture']],
+  ['tokens are issued', { services: [service('web', { ...ASK, 'issue-tokens': 'true' })] }, ['IssueTokens']],
   ['ports', { services: [service('web', { ...ASK, capture: 'Bind' }, NUMERIC)] }, ['Capture', 'Ports']],
   ['a port that is now numeric', { services: [service('web', ASK, NUMERIC)] }, ['Ports', 'Refusal']],
   ['the bundle key', {}, ['BundleKey'], 'BBBB'],

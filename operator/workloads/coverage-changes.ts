@@ -10,6 +10,7 @@ export type InjectionChange =
   | 'AccessPolicy'
   | 'RateLimitPolicy'
   | 'Capture'
+  | 'IssueTokens'
   | 'Ports'
   | 'BundleKey'
   | 'Refusal';
@@ -30,6 +31,7 @@ export function injectionChanges(input: CoverageInput, injected: Injected, bundl
     ['AccessPolicy', now.settings.accessPolicy !== injected.accessPolicy],
     ['RateLimitPolicy', now.settings.rateLimitPolicy !== injected.rateLimitPolicy],
     ['Capture', now.settings.capture !== injected.capture],
+    ['IssueTokens', now.settings.issueTokens !== injected.issueTokens],
     ['Ports', ports(now.ports) !== ports(injected.ports)],
     ['BundleKey', bundleKey !== injected.bundleKey],
     ['Refusal', refusalsOf(now).join() !== injected.refuse.join()],

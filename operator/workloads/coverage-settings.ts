@@ -32,7 +32,7 @@ export interface Resolved {
  * is Required, what it says cannot be replaced. Services that differ, with nothing nearer to decide, conflict.
  */
 export function resolveSettings(pod: Asked, services: readonly Asked[], namespace: Asked, required: boolean): Resolved {
-  const settings: Record<string, string> = {};
+  const settings: Record<string, string | boolean> = {};
   const warnings: string[] = [];
   let conflict: string | null = null;
   for (const setting of SETTING_NAMES) {

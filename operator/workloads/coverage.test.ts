@@ -29,9 +29,19 @@ const who: readonly CoverageCase[] = [
       harden: null,
       rollout: 'Report',
       networkPolicy: null,
+      issueTokens: false,
       requiredSecrets: [],
     },
     ports: ['8000/http'],
+    warnings: [],
+  },
+  {
+    name: 'the pod issues tokens where its Service does not',
+    input: {
+      pod: pod({ 'issue-tokens': 'true' }),
+      services: [service('web', { ...ASK, 'issue-tokens': 'false' })],
+    },
+    settings: { issueTokens: true },
     warnings: [],
   },
   {

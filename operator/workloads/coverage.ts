@@ -70,6 +70,8 @@ export interface CoverageSettings {
   readonly harden: 'Restricted' | 'ReadOnly' | null;
   readonly rollout: 'Auto' | 'Report';
   readonly networkPolicy: 'Generate' | null;
+  /** Whether the sidecar issues tokens, as the policy's `tokens` says. */
+  readonly issueTokens: boolean;
   readonly requiredSecrets: readonly { readonly secret: string; readonly key: string }[];
 }
 
@@ -114,6 +116,7 @@ export function coverageOf(input: CoverageInput): Coverage {
     harden: resolved.settings.harden ?? null,
     rollout: resolved.settings.rollout ?? 'Report',
     networkPolicy: resolved.settings.networkPolicy ?? null,
+    issueTokens: resolved.settings.issueTokens ?? false,
     requiredSecrets: asked.sources.flatMap(({ requiredSecrets }) => requiredSecrets),
   };
   const refusal = whyRefused(input, settings, resolved.conflict, ports);

@@ -49,7 +49,8 @@ export function createNetworkPolicyKeeper(parts: NetworkPolicyParts): Reconcile 
     }
     for (const policy of networkPolicies.filter(isOurs)) {
       const { name: policyName, uid } = policy.metadata;
-      if (!wanted.has(policyName)) await client.delete(NETWORK_POLICIES, { namespace: name, name: policyName }, uid);
+      if (!wanted.has(policyName))
+        await client.delete(NETWORK_POLICIES, { namespace: name, name: policyName }, { uid });
     }
     return { afterMs: plans.some((plan) => 'refused' in plan) ? REPEAT_MS : null };
   };

@@ -13,6 +13,9 @@ test('reads what was injected', () => {
   const limits = { ...INJECTED, rateLimitPolicy: 'standard', refuse: ['Conflicted'] };
   assert.deepEqual(injectedOf(examplePod('a', { injected: limits })), limits);
   assert.equal(injectedOf(examplePod('a', { injected: null })), null);
+  const { issueTokens: _, ...before } = INJECTED;
+  const old = examplePod('a', { metadata: { annotations: { [OWN_ANNOTATIONS.injected]: JSON.stringify(before) } } });
+  assert.deepEqual(injectedOf(old), INJECTED);
 });
 
 test('takes nothing for injected that is not as we write it', async (t) => {

@@ -78,10 +78,13 @@ export function injectedOf(pod: Pod): Injected | null {
 function readInjected(value: unknown): Injected | null {
   if (typeof value !== 'object' || value === null) return null;
   const { accessPolicy, rateLimitPolicy, capture, ports, adminPort, bundleKey, image, refuse } = value as Injected;
+  // Pods of versions that could not issue tokens do not say.
+  const { issueTokens = false } = value as Partial<Injected>;
   const good =
     isName(accessPolicy) &&
     (rateLimitPolicy === null || isName(rateLimitPolicy)) &&
     CAPTURES.includes(capture as Capture) &&
+    typeof issueTokens === 'boolean' &&
     isPort(adminPort) &&
     typeof bundleKey === 'string' &&
     typeof image === 'string' &&
@@ -91,7 +94,9 @@ function readInjected(value: unknown): Injected | null {
     Array.isArray(ports) &&
     ports.length <= MAX_PORTS &&
     ports.every((port) => isPort(port?.port) && isPort(port.listen) && (port.name === null || isName(port.name)));
-  return good ? { accessPolicy, rateLimitPolicy, capture, ports, adminPort, bundleKey, image, refuse } : null;
+  return good
+    ? { accessPolicy, rateLimitPolicy, capture, issueTokens, ports, adminPort, bundleKey, image, refuse }
+    : null;
 }
 
 function isName(value: unknown): value is string {

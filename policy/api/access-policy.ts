@@ -6,6 +6,7 @@ import { oneOf } from './field.ts';
 import { columns, commonStatus, type ResourceDefinition, type ResourceOf } from './resource.ts';
 import { cors, securityHeaders } from './response-headers.ts';
 import { roles } from './roles.ts';
+import { tokens } from './tokens.ts';
 
 const pathMatching = Type.Object(
   {
@@ -47,6 +48,7 @@ const spec = Type.Object(
     store: Type.Optional(store),
     clientIP: Type.Optional(clientIP),
     authentication,
+    tokens: Type.Optional(tokens),
     identity,
     roles,
     rules: accessRules,
@@ -61,6 +63,12 @@ const status = Type.Object(commonStatus, { description: 'What the operator obser
 
 /** Who may send which requests. Defaults are filled in. */
 export type AccessPolicy = ResourceOf<'AccessPolicy', Static<typeof spec>, Static<typeof status>>;
+
+/** Every key set that a policy names; the namespace is the policy's own where it is left out. */
+export function keySetRefsOf({ spec }: Pick<AccessPolicy, 'spec'>): { name: string; namespace?: string }[] {
+  const used = spec.authentication.jwt.map(({ keySetRef }) => keySetRef);
+  return spec.tokens === undefined ? used : [...used, spec.tokens.keySetRef];
+}
 
 /** AccessPolicy as crds/, docs/reference.md and the decoder see it. */
 export const accessPolicy: ResourceDefinition = {

@@ -45,18 +45,22 @@ const source = Type.Object(sourceFields, {
   ],
 });
 
+/** A SigningKeySet of the policy's namespace, or of one whose owner shares it. */
+export function keySetRef(description: string) {
+  return Type.Object(
+    {
+      name: objectName('Name of the SigningKeySet.'),
+      namespace: Type.Optional(namespaceName('Namespace of the SigningKeySet.', "the policy's own")),
+    },
+    { description },
+  );
+}
+
 const jwt = Type.Object(
   {
     name: itemName('Name of the issuer in logs and metrics.'),
-    keySetRef: Type.Object(
-      {
-        name: objectName('Name of the SigningKeySet.'),
-        namespace: Type.Optional(namespaceName('Namespace of the SigningKeySet.', "the policy's own")),
-      },
-      {
-        description:
-          'The SigningKeySet whose keys, issuer, audiences, longest lifetime and clock skew hold for these tokens.',
-      },
+    keySetRef: keySetRef(
+      'The SigningKeySet whose keys, issuer, audiences, longest lifetime and clock skew hold for these tokens.',
     ),
     requiredClaims: setOf(text({ description: 'A claim.', maxLength: 128 }), {
       description: 'Claims that a token must have, besides iss, aud and exp.',

@@ -44,8 +44,11 @@ const resourceNameRule = matches(
 );
 
 /** The name of another Kubernetes object. */
-export function objectName(description: string) {
-  return text({ description, maxLength: 253, rules: [resourceNameRule] });
+export function objectName(
+  description: string,
+  { rules = [], ...options }: { defaultText?: string; rules?: readonly Rule[] } = {},
+) {
+  return text({ description, maxLength: 253, rules: [resourceNameRule, ...rules], ...options });
 }
 
 /** The namespace of another Kubernetes object. */

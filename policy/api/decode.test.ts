@@ -35,6 +35,7 @@ test('fills in every default of a key set but prePublish, which depends on the a
       jwksMaxAge: '600s',
       clockSkew: '60s',
       revocations: [],
+      deletionPolicy: 'Retain',
     }),
     metadata: { name: 'x', namespace: 'default' },
   });
@@ -56,16 +57,16 @@ test('reports every problem at once, each at its place', () => {
     audiences: [1],
     rotaton: {},
     clockSkew: '1 minute',
-    maxTokenLifetime: undefined,
+    escrow: {},
   };
   assert.deepEqual(problems(decodeResource(document('SigningKeySet', spec, { name: 'Upper', label: {} }))), [
     'metadata.label: unknown field; did you mean labels?',
     'metadata.name: write the name of a Kubernetes object: letters in lower case, digits, . and -',
     'spec.rotaton: unknown field; did you mean rotation?',
-    'spec.algorithm: must be one of HS256, RS256, ES256, not "ES265"; did you mean ES256?',
+    'spec.algorithm: must be one of HS256, HS384, HS512, RS256, PS256, ES256, ES384, EdDSA, Fernet, not "ES265"; did you mean ES256?',
     'spec.audiences[0]: must be a string, not 1; put it in quotes: "1"',
-    'spec.maxTokenLifetime: is required: T: longest life of a token. Tokens with exp - iat above it are refused. A duration such as 90s or 1h30m.',
     'spec.clockSkew: write a duration such as 90s, 10m or 1h30m (units h, m, s, ms)',
+    'spec.escrow.recipientsSecretRef: is required: The Secret whose values are armoured OpenPGP public keys, one recipient each.',
   ]);
 });
 

@@ -14,7 +14,12 @@ export const ANNOTATIONS = {
   networkPolicy: `${PREFIX}/network-policy`,
   rollout: `${PREFIX}/rollout`,
   inject: `${PREFIX}/inject`,
+  issueTokens: `${PREFIX}/issue-tokens`,
   rotateRequestedAt: `${PREFIX}/rotate-requested-at`,
+  /** On SigningKeySets: `regenerate@SERIAL` accepts that the keyring of that serial is lost. */
+  recover: `${PREFIX}/recover`,
+  /** On SigningKeySets that are being deleted: their uid, to delete keys that could not be escrowed. */
+  forceDelete: `${PREFIX}/force-delete`,
 } as const;
 
 /** Annotations that Portcullis writes. */
@@ -25,6 +30,10 @@ export const OWN_ANNOTATIONS = {
   touched: `${PREFIX}/touched`,
   /** On pod templates restarted by `rollout: Auto` or `kubectl portcullis protect`. RFC 3339. */
   restartedAt: `${PREFIX}/restarted-at`,
+  /** On SigningKeySets that had a keyring: "true". Where it stands, new keys are not made in silence. */
+  initialised: `${PREFIX}/initialised`,
+  /** On Secrets with what apps read of a key set: its serial. */
+  serial: `${PREFIX}/serial`,
 } as const;
 
 /** Labels. */
@@ -48,6 +57,8 @@ export const LABELS = {
 export const SECRET_KINDS = [
   'keyring',
   'key-set-outputs',
+  'key-set-escrow',
+  'key-set-exports',
   'bundle',
   'bundle-signing-key',
   'webhook-certificates',
@@ -75,6 +86,14 @@ export function keyringSecretName(namespace: string, keySet: string): string {
 export function outputsSecretName(namespace: string, keySet: string): string {
   return `${namespace}.${keySet}-outputs`;
 }
+
+/** Name of a key set's escrow, a Secret in the operator's namespace. */
+export function escrowSecretName(namespace: string, keySet: string): string {
+  return `${namespace}.${keySet}-escrow`;
+}
+
+/** On SigningKeySets of deletionPolicy Delete. */
+export const KEY_SET_FINALIZER = `${PREFIX}/keys`;
 
 /** Name of the Secret, in the operator's namespace, with the Ed25519 key that signs bundles. */
 export const BUNDLE_SIGNING_KEY_SECRET = 'portcullis-bundle-signing-key';

@@ -1,13 +1,19 @@
 import Type, { type Static } from 'typebox';
-import { JWT_ALGORITHMS } from '../bundle/types.ts';
-import { isSymmetric } from '../keys/spec.ts';
-import { duration, labelSelector, positiveDuration } from './common-fields.ts';
+import { isJwt, isSymmetric, KEY_SET_ALGORITHMS } from '../keys/algorithms.ts';
+import { defaultPrePublish } from '../keys/spec.ts';
+import { duration, labelSelector, objectName, positiveDuration } from './common-fields.ts';
 import { parseDuration } from './duration.ts';
-import { mapOf, type ObjectOf, oneOf, setOf, text } from './field.ts';
+import { listOf, mapOf, type ObjectOf, oneOf, setOf, text } from './field.ts';
 import { columns, commonStatus, type ResourceDefinition, type ResourceOf } from './resource.ts';
-import { matches, ruleAbout, transitionRule } from './rule.ts';
+import { matches, rule, ruleAbout, transitionRule } from './rule.ts';
 
 const stringOrUri = matches('^[!-~]+$', 'write a URL or a name without spaces, such as https://auth.example.com');
+
+const secretNameIsNotOurs = rule<string>(
+  "!self.startsWith('portcullis-')",
+  'names that begin with portcullis- are kept for bundles; write another',
+  (name) => !name.startsWith('portcullis-'),
+);
 
 const rotation = Type.Object(
   {
@@ -15,7 +21,7 @@ const rotation = Type.Object(
     prePublish: Type.Optional(
       duration({
         description: 'How long a key is published before it signs.',
-        defaultText: '24h; 1h with an HS algorithm',
+        defaultText: '24h; 1h with an HS algorithm or Fernet',
       }),
     ),
     maxKeys: Type.Integer({
@@ -54,19 +60,32 @@ const revocation = Type.Object(
 );
 
 const fields = {
-  algorithm: oneOf(JWT_ALGORITHMS, {
-    description: 'JWS algorithm (RFC 7518 section 3.1) of new keys. Old keys keep theirs until they retire.',
+  algorithm: oneOf(KEY_SET_ALGORITHMS, {
+    description:
+      'Algorithm of new keys: of JWS (RFC 7518 section 3.1, RFC 8037), or Fernet for encrypting. Old keys keep theirs until they retire. Fernet stays Fernet, and the others never become it.',
   }),
-  issuer: text({ description: 'The `iss` of every token. Compared exactly.', maxLength: 512, rules: [stringOrUri] }),
-  audiences: setOf(text({ description: 'One audience.', maxLength: 512, rules: [stringOrUri] }), {
-    description: 'The `aud` that tokens carry; a token must name at least one of them.',
-    minItems: 1,
-    maxItems: 16,
-  }),
-  maxTokenLifetime: duration({
-    description: 'T: longest life of a token. Tokens with exp - iat above it are refused.',
-    rules: [positiveDuration],
-  }),
+  issuer: Type.Optional(
+    text({
+      description: 'The `iss` of every token. Compared exactly. Required, but not with Fernet.',
+      maxLength: 512,
+      rules: [stringOrUri],
+    }),
+  ),
+  audiences: Type.Optional(
+    setOf(text({ description: 'One audience.', maxLength: 512, rules: [stringOrUri] }), {
+      description:
+        'The `aud` that tokens carry; a token must name at least one of them. Required, but not with Fernet.',
+      minItems: 1,
+      maxItems: 16,
+    }),
+  ),
+  maxTokenLifetime: Type.Optional(
+    duration({
+      description:
+        'T: longest life of a token. Tokens with exp - iat above it are refused. Required, but not with Fernet: without it a Fernet key is never removed by itself.',
+      rules: [positiveDuration],
+    }),
+  ),
   rotation,
   propagation: duration({ description: 'P: time for a change to reach every pod.', default: '120s' }),
   jwksMaxAge: duration({ description: 'C: how long a verifier may cache the JWKS.', default: '600s' }),
@@ -77,6 +96,44 @@ const fields = {
     maxItems: 256,
     default: [],
   }),
+  escrow: Type.Optional(
+    Type.Object(
+      {
+        recipientsSecretRef: Type.Object(
+          {
+            name: objectName(
+              'The Secret, in the key set\'s namespace and labelled portcullis.dev/allow-reference: "true".',
+            ),
+          },
+          { description: 'The Secret whose values are armoured OpenPGP public keys, one recipient each.' },
+        ),
+        required: Type.Boolean({
+          default: true,
+          description:
+            'Whether no key is made while it cannot be encrypted to every recipient. The successor of a revoked key is made all the same.',
+        }),
+      },
+      {
+        description:
+          "Encrypts every key with OpenPGP before anyone uses it, into a Secret of the operator's namespace, from which `kubectl portcullis keys restore` brings a lost keyring back.",
+        defaultText: 'none',
+      },
+    ),
+  ),
+  deletionPolicy: oneOf(['Retain', 'Delete'], {
+    description:
+      'What becomes of the keys when this resource is deleted. Delete keeps the escrow, and waits for it where there is one.',
+    default: 'Retain',
+  }),
+  secretName: Type.Optional(
+    objectName(
+      "Secret, in the key set's namespace, into which Portcullis writes what apps read: `jwks.json`, or `keys` with the Fernet keys, one a line. Not with an HS algorithm.",
+      {
+        defaultText: 'the name of the key set with -jwks or -fernet behind it',
+        rules: [secretNameIsNotOurs],
+      },
+    ),
+  ),
   usableFrom: Type.Optional(
     Type.Object(
       {
@@ -86,7 +143,7 @@ const fields = {
       },
       {
         description:
-          'Whose policies may name this key set besides those of its own namespace. Not with an HS algorithm: its keys are secrets.',
+          'Whose policies may name this key set besides those of its own namespace. Not with an HS algorithm or Fernet: their keys are secrets.',
         defaultText: 'its own namespace only',
       },
     ),
@@ -97,19 +154,20 @@ type Spec = ObjectOf<typeof fields>;
 
 /** How long a key of `spec` is published before it signs, as a duration: prePublish or its default. */
 export function prePublishOf(spec: Pick<Spec, 'algorithm' | 'rotation'>): string {
-  return spec.rotation.prePublish ?? (isSymmetric(spec.algorithm) ? '1h' : '24h');
+  return spec.rotation.prePublish ?? defaultPrePublish(spec.algorithm);
 }
 
-const milliseconds = (text: string): number => parseDuration(text) ?? 0;
+const milliseconds = (text: string | undefined): number => parseDuration(text ?? '0s') ?? 0;
 
-const prePublishCel =
-  "duration(has(self.rotation.prePublish) ? self.rotation.prePublish : self.algorithm.startsWith('HS') ? '1h' : '24h')";
+const SYMMETRIC = "(self.algorithm.startsWith('HS') || self.algorithm == 'Fernet')";
+
+const prePublishCel = `duration(has(self.rotation.prePublish) ? self.rotation.prePublish : ${SYMMETRIC} ? '1h' : '24h')`;
 
 const prePublishCoversCaches = ruleAbout<Spec>(
   {
     cel: `${prePublishCel} >= duration(self.propagation) + duration(self.jwksMaxAge) + duration(self.clockSkew)`,
     message:
-      'rotation.prePublish (24h when left out, 1h with HS256) must be at least propagation + jwksMaxAge + clockSkew, or a verifier meets a token before its key; raise it or lower those',
+      'rotation.prePublish (24h when left out, 1h with an HS algorithm or Fernet) must be at least propagation + jwksMaxAge + clockSkew, or a verifier meets a token before its key; raise it or lower those',
     fieldPath: '.rotation.prePublish',
   },
   (spec) => {
@@ -122,17 +180,66 @@ const periodAbovePrePublish = ruleAbout<Spec>(
   {
     cel: `duration(self.rotation.period) > ${prePublishCel}`,
     message:
-      'rotation.period must be longer than rotation.prePublish (24h when left out, 1h with HS256); raise the period or write a shorter prePublish',
+      'rotation.period must be longer than rotation.prePublish (24h when left out, 1h with an HS algorithm or Fernet); raise the period or write a shorter prePublish',
     fieldPath: '.rotation.period',
   },
   (spec) => (milliseconds(spec.rotation.period) > milliseconds(prePublishOf(spec)) ? [] : [['rotation', 'period']]),
 );
 
+/** At a rotation every period this many keys that still verify would pile up, beside the active and the next one. */
+const keysHaveRoom = ruleAbout<Spec>(
+  {
+    cel: '!has(self.maxTokenLifetime) || (duration(self.maxTokenLifetime) + duration(self.propagation) + duration(self.clockSkew)).getSeconds() <= duration(self.rotation.period).getSeconds() * (self.rotation.maxKeys - 2)',
+    message:
+      'more keys would overlap than rotation.maxKeys allows: maxTokenLifetime + propagation + clockSkew must be at most rotation.period times (maxKeys - 2); raise the period or maxKeys, or shorten maxTokenLifetime',
+    fieldPath: '.rotation.maxKeys',
+  },
+  ({ maxTokenLifetime, propagation, clockSkew, rotation: { period, maxKeys } }) => {
+    if (maxTokenLifetime === undefined) return [];
+    const kept = milliseconds(maxTokenLifetime) + milliseconds(propagation) + milliseconds(clockSkew);
+    return Math.floor(kept / 1000) <= Math.floor(milliseconds(period) / 1000) * (maxKeys - 2)
+      ? []
+      : [['rotation', 'maxKeys']];
+  },
+);
+
+const JWT_FIELDS = ['issuer', 'audiences', 'maxTokenLifetime'] as const;
+
+const tokensHaveTerms = ruleAbout<Spec>(
+  {
+    cel: "self.algorithm == 'Fernet' || (has(self.issuer) && has(self.audiences) && has(self.maxTokenLifetime))",
+    message: 'issuer, audiences and maxTokenLifetime are required, unless the algorithm is Fernet',
+  },
+  (spec) =>
+    isJwt(spec.algorithm) ? JWT_FIELDS.filter((field) => spec[field] === undefined).map((field) => [field]) : [],
+);
+
+const fernetHasNone = ruleAbout<Spec>(
+  {
+    cel: "self.algorithm != 'Fernet' || !(has(self.issuer) || has(self.audiences))",
+    message: 'Fernet tokens name no issuer and no audience; leave issuer and audiences out',
+  },
+  (spec) =>
+    isJwt(spec.algorithm)
+      ? []
+      : (['issuer', 'audiences'] as const).filter((field) => spec[field] !== undefined).map((field) => [field]),
+);
+
+const secretsAreNotWritten = ruleAbout<Spec>(
+  {
+    cel: "!has(self.secretName) || !self.algorithm.startsWith('HS')",
+    message: 'the keys of an HS algorithm are written into no Secret for apps; leave secretName out',
+    fieldPath: '.secretName',
+  },
+  ({ algorithm, secretName }) =>
+    secretName === undefined || !(isJwt(algorithm) && isSymmetric(algorithm)) ? [] : [['secretName']],
+);
+
 const secretsStayAtHome = ruleAbout<Spec>(
   {
-    cel: "!has(self.usableFrom) || !self.algorithm.startsWith('HS')",
+    cel: `!has(self.usableFrom) || !${SYMMETRIC}`,
     message:
-      'the keys of an HS algorithm are secrets and never leave their namespace; leave usableFrom out, or choose ES256',
+      'the keys of an HS algorithm or Fernet are secrets and never leave their namespace; leave usableFrom out, or choose ES256',
     fieldPath: '.usableFrom',
   },
   ({ algorithm, usableFrom }) => (usableFrom === undefined || !isSymmetric(algorithm) ? [] : [['usableFrom']]),
@@ -143,17 +250,65 @@ const revocationsAppendOnly = transitionRule(
   'spec.revocations is append only: put back the entries that were there',
 );
 
+const fernetStaysFernet = transitionRule(
+  "(self.algorithm == 'Fernet') == (oldSelf.algorithm == 'Fernet')",
+  'spec.algorithm never changes from or to Fernet, for what encrypts does not sign; make another SigningKeySet',
+);
+
 const spec = Type.Object(fields, {
   description: 'What the key set is.',
-  rules: [prePublishCoversCaches, periodAbovePrePublish, secretsStayAtHome, revocationsAppendOnly],
+  rules: [
+    prePublishCoversCaches,
+    periodAbovePrePublish,
+    keysHaveRoom,
+    tokensHaveTerms,
+    fernetHasNone,
+    secretsAreNotWritten,
+    secretsStayAtHome,
+    revocationsAppendOnly,
+    fernetStaysFernet,
+  ],
 });
+
+const instant = (description: string) => Type.String({ format: 'date-time', description: `${description} RFC 3339.` });
+
+const keyStatus = Type.Object(
+  {
+    kid: Type.String({ maxLength: 128, description: "The key's id." }),
+    state: oneOf(['Standby', 'Active', 'Retired'], { description: 'Published, signing, or verifying only.' }),
+    algorithm: Type.String({ maxLength: 16, description: 'Its algorithm.' }),
+    createdAt: instant('When it was made.'),
+    activatedAt: Type.Optional(instant('When it began to sign.')),
+    retiredAt: Type.Optional(instant('When it ceased to sign.')),
+    removedAfter: Type.Optional(instant('When nothing that it signed is alive any more.')),
+  },
+  { description: 'One key.' },
+);
 
 const status = Type.Object(
   {
     ...commonStatus,
+    serial: Type.Optional(
+      Type.Integer({ minimum: 0, description: 'Grows whenever what verifiers and signers are given changes.' }),
+    ),
     activeKey: Type.Optional(Type.String({ maxLength: 128, description: 'The kid that signs now.' })),
-    nextRotation: Type.Optional(
-      Type.String({ format: 'date-time', description: 'When the next key is to sign. RFC 3339.' }),
+    nextKey: Type.Optional(Type.String({ maxLength: 128, description: 'The kid that signs next.' })),
+    nextRotation: Type.Optional(instant('When the next key is to sign.')),
+    rotateRequest: Type.Optional(
+      Type.String({ maxLength: 256, description: 'The last portcullis.dev/rotate-requested-at taken note of.' }),
+    ),
+    keys: Type.Optional(mapOf(keyStatus, { description: 'All keys, oldest first.', key: 'kid', maxItems: 32 })),
+    escrow: Type.Optional(
+      Type.Object(
+        {
+          recipients: listOf(Type.String({ maxLength: 64, description: 'A fingerprint.' }), {
+            description:
+              'OpenPGP fingerprints of those who can decrypt the keys. Compare them with the keys that you gave.',
+            maxItems: 16,
+          }),
+        },
+        { description: 'To whom every key is encrypted.' },
+      ),
     ),
   },
   { description: 'What the operator observed.' },
@@ -173,7 +328,9 @@ export const signingKeySet: ResourceDefinition = {
   status,
   printerColumns: [
     columns.condition('Ready'),
+    { name: 'Algorithm', type: 'string', jsonPath: '.spec.algorithm', description: 'Algorithm of new keys.' },
     { name: 'Active Key', type: 'string', jsonPath: '.status.activeKey', description: 'The kid that signs now.' },
+    { name: 'Next Key', type: 'string', jsonPath: '.status.nextKey', description: 'The kid that signs next.' },
     {
       name: 'Next Rotation',
       type: 'string', // kubectl shows a date that is to come as <invalid>

@@ -11,6 +11,7 @@ import { encodeBundle } from './encode.ts';
 import type { BundleHeader } from './format.ts';
 import { signedBytes } from './format.ts';
 import { exampleAccessBundle, exampleLimitsBundle, testPrivateKey } from './testing/example-bundles.ts';
+import type { TokensConfig } from './types.ts';
 
 const privateKey = testPrivateKey(1);
 const expected: BundleExpectation<'Access'> = {
@@ -23,6 +24,17 @@ const expected: BundleExpectation<'Access'> = {
 const good = encodeBundle(exampleAccessBundle, privateKey);
 const headerEnd = good.indexOf(0x0a);
 const golden = readFileSync(new URL('testing/golden-bundle.bin', import.meta.url));
+
+const PUBLIC = { kty: 'EC', crv: 'P-256', x: 'x', y: 'y', kid: 'k2', alg: 'ES256', use: 'sig' } as const;
+const LEAKED = { ...PUBLIC, d: 'd' };
+const SECRET = { kty: 'oct', k: 'k', kid: 'k1', alg: 'HS256', use: 'sig' };
+const TOKENS: TokensConfig = {
+  keySet: 'trading/keys',
+  keySetSerial: 3,
+  jwksPath: '/.well-known/jwks.json',
+  jwksMaxAgeMs: 600_000,
+  jwks: { keys: [PUBLIC] },
+};
 
 /** A file that our key signed, whatever is in it. */
 function signed(header: BundleHeader, packed: Buffer): Buffer {
@@ -53,6 +65,13 @@ describe('bundle codec', () => {
     const limits = encodeBundle(exampleLimitsBundle, privateKey);
     const wanted = { ...expected, kind: 'Limits', name: 'standard' } as const;
     assert.deepEqual(decodeBundle(limits, wanted), exampleLimitsBundle);
+  });
+
+  it('reads back what pods that issue tokens serve', () => {
+    const bundle = { ...exampleAccessBundle, tokens: TOKENS };
+    assert.deepEqual(decodeBundle(encodeBundle(bundle, privateKey), expected), bundle);
+    const symmetric = { ...bundle, tokens: { ...TOKENS, jwks: null } };
+    assert.deepEqual(decodeBundle(encodeBundle(symmetric, privateKey), expected), symmetric);
   });
 
   it('gives the same bytes for the same bundle, with no time in them', () => {
@@ -112,6 +131,9 @@ describe('bundle codec', () => {
     ['unknown member', document({ audit: true }), 'bundle_invalid'],
     ['missing member', document({ rules: undefined }), 'bundle_invalid'],
     ['wrong type', document({ rules: 'all' }), 'bundle_invalid'],
+    ['an empty JWKS', document({ tokens: { ...TOKENS, jwks: { keys: [] } } }), 'bundle_invalid'],
+    ['a private key in the JWKS', document({ tokens: { ...TOKENS, jwks: { keys: [LEAKED] } } }), 'bundle_invalid'],
+    ['a secret in the JWKS', document({ tokens: { ...TOKENS, jwks: { keys: [SECRET] } } }), 'bundle_invalid'],
     ['allow: anonymous false', document({ rules: [{ allow: [{ anonymous: false }] }] }), 'bundle_invalid'],
     ['null', signed(exampleAccessBundle, gzipSync('null')), 'bundle_invalid'],
   ];

@@ -1,3 +1,5 @@
+import type { PublicJwkSet } from '../jwks/public-jwk-set.ts';
+import type { PublicJwk } from '../keys/outputs.ts';
 import type { Check, Shape } from './check.ts';
 import { count, flag, list, name, nullable, object, oneOf, record, someOf, text, yes } from './check.ts';
 import type {
@@ -19,6 +21,7 @@ import type {
   RoleGrant,
   StoreConfig,
   Tier,
+  TokensConfig,
   VerificationKey,
 } from './types.ts';
 import { JWT_ALGORITHMS } from './types.ts';
@@ -66,6 +69,30 @@ const authenticator = object<JwtAuthenticator>({
   ),
 });
 
+/** Exactly the members of public keys: a private one refuses the bundle. */
+const publicJwk = object<PublicJwk>(
+  {
+    kty: oneOf('RSA', 'EC', 'OKP'),
+    crv: name,
+    x: name,
+    y: name,
+    n: name,
+    e: name,
+    kid: name,
+    alg: oneOf(...JWT_ALGORITHMS),
+    use: oneOf('sig'),
+  },
+  ['crv', 'x', 'y', 'n', 'e'],
+);
+
+const tokens = object<TokensConfig>({
+  keySet: name,
+  keySetSerial: count(1),
+  jwksPath: name,
+  jwksMaxAgeMs: count(0),
+  jwks: nullable(object<PublicJwkSet>({ keys: someOf(publicJwk) })),
+});
+
 const match = object<RequestMatch>({ hosts: names, paths: names, methods: names });
 
 const allow = object<AllowEntry>(
@@ -79,35 +106,39 @@ const header: Check<readonly [string, string]> = (value, place) => {
 };
 
 /** Checks that a decoded document is an access bundle, member for member. */
-export const accessBundle = object<AccessBundle>({
-  kind: oneOf('Access'),
-  namespace: name,
-  name,
-  serial: count(1),
-  mode,
-  ...connection,
-  jwt: list(authenticator),
-  identity: object<IdentityPointers>({ user: names, roles: names, tenant: names, tier: names }),
-  roles: list(object<RoleGrant>({ name, permissions: names })),
-  rules: list(object<AccessRule>({ name, match, allow: list(allow) })),
-  pathMatching: object<PathMatching>({
-    case: oneOf('Sensitive', 'Insensitive'),
-    trailingSlash: oneOf('Strict', 'Ignore'),
-    parameters: oneOf('Refuse', 'Allow'),
-  }),
-  cors: nullable(
-    object<CorsConfig>({
-      origins: names,
-      methods: names,
-      headers: names,
-      exposeHeaders: names,
-      credentials: flag,
-      maxAgeMs: count(0),
+export const accessBundle = object<AccessBundle>(
+  {
+    kind: oneOf('Access'),
+    namespace: name,
+    name,
+    serial: count(1),
+    mode,
+    ...connection,
+    jwt: list(authenticator),
+    tokens,
+    identity: object<IdentityPointers>({ user: names, roles: names, tenant: names, tier: names }),
+    roles: list(object<RoleGrant>({ name, permissions: names })),
+    rules: list(object<AccessRule>({ name, match, allow: list(allow) })),
+    pathMatching: object<PathMatching>({
+      case: oneOf('Sensitive', 'Insensitive'),
+      trailingSlash: oneOf('Strict', 'Ignore'),
+      parameters: oneOf('Refuse', 'Allow'),
     }),
-  ),
-  securityHeaders: list(header),
-  forward: object<AccessBundle['forward']>({ identityHeaders: flag }),
-});
+    cors: nullable(
+      object<CorsConfig>({
+        origins: names,
+        methods: names,
+        headers: names,
+        exposeHeaders: names,
+        credentials: flag,
+        maxAgeMs: count(0),
+      }),
+    ),
+    securityHeaders: list(header),
+    forward: object<AccessBundle['forward']>({ identityHeaders: flag }),
+  },
+  ['tokens'],
+);
 
 const rate = nullable(object<Rate>({ limit: count(1), windowMs: count(1) }));
 

@@ -4,11 +4,13 @@
  * sidecar share (`ConnectionSettings`) keeps apart what was said and the default, so that it can be resolved for both.
  */
 
+import type { PublicJwkSet } from '../jwks/public-jwk-set.ts';
+
 /** Whether a policy's decisions are carried out or only counted and logged. */
 export type Mode = 'Enforce' | 'Shadow';
 
-/** JWS algorithms (RFC 7518 §3.1) that a key set may use. */
-export const JWT_ALGORITHMS = ['HS256', 'RS256', 'ES256'] as const;
+/** JWS algorithms (RFC 7518 §3.1, RFC 8037 §3.1) that a key set may use. */
+export const JWT_ALGORITHMS = ['HS256', 'HS384', 'HS512', 'RS256', 'PS256', 'ES256', 'ES384', 'EdDSA'] as const;
 
 /** One of `JWT_ALGORITHMS`. */
 export type JwtAlgorithm = (typeof JWT_ALGORITHMS)[number];
@@ -141,6 +143,19 @@ export interface CorsConfig {
   readonly maxAgeMs: number;
 }
 
+/** What pods that issue tokens answer by themselves. */
+export interface TokensConfig {
+  /** `namespace/name` of the SigningKeySet. */
+  readonly keySet: string;
+  /** Serial of the key set's outputs that `jwks` was taken from. */
+  readonly keySetSerial: number;
+  readonly jwksPath: string;
+  /** C: how long a verifier may cache the JWKS. */
+  readonly jwksMaxAgeMs: number;
+  /** Null: the keys are secrets, of which there is no JWKS. */
+  readonly jwks: PublicJwkSet | null;
+}
+
 /** What an AccessPolicy compiles to. */
 export interface AccessBundle extends ConnectionSettings {
   readonly kind: 'Access';
@@ -149,6 +164,8 @@ export interface AccessBundle extends ConnectionSettings {
   readonly serial: number;
   readonly mode: Mode;
   readonly jwt: readonly JwtAuthenticator[];
+  /** Absent: the policy says nothing of tokens that pods issue. */
+  readonly tokens?: TokensConfig;
   readonly identity: IdentityPointers;
   readonly roles: readonly RoleGrant[];
   readonly rules: readonly AccessRule[];

@@ -5,6 +5,7 @@ import { compileConnection } from './compile-connection.ts';
 import { compileCors, compileSecurityHeaders } from './compile-response-headers.ts';
 import { compileRoles } from './compile-roles.ts';
 import { compileRules } from './compile-rules.ts';
+import { compileTokens } from './compile-tokens.ts';
 import { type Compiled, Findings } from './finding.ts';
 import type { References } from './references.ts';
 
@@ -20,6 +21,7 @@ export function compileAccessPolicy(policy: AccessPolicy, references: References
   const findings = new Findings();
   const { metadata, spec } = policy;
   const roles = compileRoles(spec.roles, findings);
+  const tokens = compileTokens(policy, references, findings);
   const content: AccessContent = {
     kind: 'Access',
     namespace: metadata.namespace,
@@ -27,6 +29,7 @@ export function compileAccessPolicy(policy: AccessPolicy, references: References
     mode: spec.mode,
     ...compileConnection(policy, references, findings),
     jwt: compileAuthentication(policy, references, findings),
+    ...(tokens && { tokens }),
     identity: spec.identity,
     roles: roles.grants,
     rules: compileRules(spec, roles, findings),

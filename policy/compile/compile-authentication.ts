@@ -1,10 +1,11 @@
 import type { AccessPolicy } from '../api/access-policy.ts';
 import { schemeOf } from '../api/authentication.ts';
 import { parseDuration } from '../api/duration.ts';
+import type { Path } from '../api/problem.ts';
 import type { SigningKeySet } from '../api/signing-key-set.ts';
 import type { CredentialSource, JwtAuthenticator, VerificationKey } from '../bundle/types.ts';
 import { selects } from '../evaluate/label-selector.ts';
-import { isSymmetric } from '../keys/spec.ts';
+import { isSymmetric } from '../keys/algorithms.ts';
 import type { Findings } from './finding.ts';
 import type { References } from './references.ts';
 import { thereAre } from './suggest.ts';
@@ -18,26 +19,27 @@ export function compileAuthentication(
   findings: Findings,
 ): readonly JwtAuthenticator[] {
   return spec.authentication.jwt.flatMap((jwt, index) => {
-    const found = findKeySet(jwt, index, metadata.namespace, references, findings);
+    const path = ['spec', 'authentication', 'jwt', index, 'keySetRef'];
+    const found = findKeySet(jwt.keySetRef, path, metadata.namespace, references, findings);
     return found === null ? [] : [authenticator(jwt, found)];
   });
 }
 
 /** A key set that the policy may use, with the keys of it that it may have. */
-interface UsableKeySet {
+export interface UsableKeySet {
   readonly resource: SigningKeySet;
   readonly serial: number;
   readonly keys: readonly VerificationKey[];
 }
 
-function findKeySet(
-  { keySetRef }: Jwt,
-  index: number,
+/** The key set that a policy of `ownNamespace` names, for signing tokens or verifying them; null: reported at `path`. */
+export function findKeySet(
+  keySetRef: Jwt['keySetRef'],
+  path: Path,
   ownNamespace: string,
   references: References,
   findings: Findings,
 ): UsableKeySet | null {
-  const path = ['spec', 'authentication', 'jwt', index, 'keySetRef'];
   const { name, namespace = ownNamespace } = keySetRef;
   const labels = references.namespaces.find((known) => known.name === ownNamespace)?.labels;
   const usable = references.keySets.filter(({ resource }) => mayUse(resource, ownNamespace, labels));
@@ -55,6 +57,13 @@ function findKeySet(
         'RefNotPermitted',
       );
     }
+    return null;
+  }
+  if (found.resource.spec.algorithm === 'Fernet') {
+    findings.error(
+      [...path, 'name'],
+      `key set ${namespace}/${name} is for Fernet: its keys encrypt and sign no tokens; name another`,
+    );
     return null;
   }
   const all = found.outputs?.verificationKeys ?? [];
@@ -84,10 +93,10 @@ function authenticator(jwt: Jwt, { resource, serial, keys }: UsableKeySet): JwtA
     name: jwt.name,
     keySet: `${metadata.namespace}/${metadata.name}`,
     keySetSerial: serial,
-    issuer: spec.issuer,
-    audiences: spec.audiences,
+    issuer: spec.issuer ?? '',
+    audiences: spec.audiences ?? [],
     clockSkewMs: parseDuration(spec.clockSkew) ?? 0,
-    maxTokenLifetimeMs: parseDuration(spec.maxTokenLifetime) ?? 0,
+    maxTokenLifetimeMs: parseDuration(spec.maxTokenLifetime ?? '0s') ?? 0,
     requiredClaims: jwt.requiredClaims,
     from: jwt.from.map(credentialSource),
     keys,

@@ -15,7 +15,7 @@ test('a kid that was ever used, or revoked, is refused', () => {
 });
 
 test('material of another algorithm than the step asked for is refused', () => {
-  const create = { kind: 'Create', key: { kind: 'NewKey', algorithm: 'ES256' } } as const;
+  const create = { kind: 'Create', key: { kind: 'NewKey', algorithm: 'ES256' }, serial: 1 } as const;
   assert.throws(() => applyStep(SPEC, null, create, fakeKey(1, 'RS256'), 0), RangeError);
   assert.throws(() => applyStep(SPEC, null, create, null, 0), RangeError);
 });

@@ -23,21 +23,22 @@ export function applyStep(
   material: KeyMaterial | null,
   now: number,
 ): Keyring {
-  if (keyring === null) return created(spec, requireMaterial(step, material), now);
+  if (keyring === null) return created(spec, step, requireMaterial(step, material), now);
   const at = Math.max(now, keyring.maxTime);
   const next = { ...keyring, ...changes(spec, keyring, step, material, at), maxTime: at };
   return isDeepStrictEqual(render(next), render(keyring)) ? next : { ...next, serial: keyring.serial + 1 };
 }
 
-function created(spec: KeySetSpec, material: KeyMaterial, now: number): Keyring {
+function created(spec: KeySetSpec, step: KeyringStep, material: KeyMaterial, now: number): Keyring {
+  const serial = step.kind === 'Create' ? step.serial : 1;
   return {
     keySet: `${spec.namespace}/${spec.name}`,
-    serial: 1,
-    confirmed: 0,
+    serial,
+    confirmed: serial - 1,
     maxTime: now,
     rotateRequest: spec.rotateRequest,
     rotatePending: false,
-    keys: [activeAtOnce(spec, material, 1, now)],
+    keys: [activeAtOnce(spec, material, serial, now)],
     tombstones: [],
   };
 }
@@ -129,7 +130,10 @@ function gracesOf({ maxTokenLifetimeMs, propagationMs, clockSkewMs }: Graces): G
 
 function largest(a: Graces, b: Graces): Graces {
   return {
-    maxTokenLifetimeMs: Math.max(a.maxTokenLifetimeMs, b.maxTokenLifetimeMs),
+    maxTokenLifetimeMs:
+      a.maxTokenLifetimeMs === null || b.maxTokenLifetimeMs === null
+        ? null
+        : Math.max(a.maxTokenLifetimeMs, b.maxTokenLifetimeMs),
     propagationMs: Math.max(a.propagationMs, b.propagationMs),
     clockSkewMs: Math.max(a.clockSkewMs, b.clockSkewMs),
   };

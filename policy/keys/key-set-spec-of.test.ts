@@ -22,8 +22,6 @@ test('defaults, in milliseconds', () => {
     name: 'trading',
     uid: 'default/trading',
     algorithm: 'ES256',
-    issuer: 'https://auth.example',
-    audiences: ['api'],
     maxTokenLifetimeMs: HOUR,
     propagationMs: 2 * MINUTE,
     jwksMaxAgeMs: 10 * MINUTE,
@@ -38,6 +36,9 @@ test('defaults, in milliseconds', () => {
     },
     rotateRequest: null,
     revocations: [],
+    escrow: null,
+    acceptedLoss: null,
+    deletion: null,
   });
 });
 

@@ -1,10 +1,13 @@
 import { parseDuration } from '../api/duration.ts';
 import { ANNOTATIONS } from '../api/names.ts';
 import { prePublishOf, type SigningKeySet } from '../api/signing-key-set.ts';
-import type { KeySetSpec } from './spec.ts';
+import type { DeletionSpec, EscrowSpec, KeySetSpec } from './spec.ts';
 
-/** What the planner needs of a decoded resource. Throws RangeError on values that decoding would have refused. */
-export function keySetSpecOf({ metadata, spec }: SigningKeySet): KeySetSpec {
+/**
+ * What the planner needs of a decoded resource. `deletedWith`: what becomes of its keys if it is being deleted. Throws
+ * RangeError on values that decoding would have refused.
+ */
+export function keySetSpecOf({ metadata, spec }: SigningKeySet, deletedWith: DeletionSpec | null = null): KeySetSpec {
   const { namespace, name } = metadata;
   const { rotation } = spec;
   return {
@@ -12,9 +15,7 @@ export function keySetSpecOf({ metadata, spec }: SigningKeySet): KeySetSpec {
     name,
     uid: metadata.uid ?? `${namespace}/${name}`,
     algorithm: spec.algorithm,
-    issuer: spec.issuer,
-    audiences: spec.audiences,
-    maxTokenLifetimeMs: milliseconds(spec.maxTokenLifetime),
+    maxTokenLifetimeMs: spec.maxTokenLifetime === undefined ? null : milliseconds(spec.maxTokenLifetime),
     propagationMs: milliseconds(spec.propagation),
     jwksMaxAgeMs: milliseconds(spec.jwksMaxAge),
     clockSkewMs: milliseconds(spec.clockSkew),
@@ -28,7 +29,20 @@ export function keySetSpecOf({ metadata, spec }: SigningKeySet): KeySetSpec {
     },
     rotateRequest: metadata.annotations?.[ANNOTATIONS.rotateRequestedAt] || null,
     revocations: spec.revocations.map(({ kid, reason }) => ({ kid, reason: reason ?? 'no reason given' })),
+    escrow: spec.escrow === undefined ? null : escrowOf(spec.escrow),
+    acceptedLoss: acceptedLoss(metadata.annotations?.[ANNOTATIONS.recover]),
+    deletion: deletedWith,
   };
+}
+
+function escrowOf({ recipientsSecretRef, required }: NonNullable<SigningKeySet['spec']['escrow']>): EscrowSpec {
+  return { recipientsSecret: recipientsSecretRef.name, required };
+}
+
+/** The serial in `regenerate@SERIAL`; null: nothing, or nothing that can be read, is accepted. */
+function acceptedLoss(annotation: string | undefined): number | null {
+  const serial = /^regenerate@(0|[1-9]\d{0,14})$/.exec(annotation ?? '')?.[1];
+  return serial === undefined ? null : Number(serial);
 }
 
 function milliseconds(duration: string): number {

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PortcullisError } from '../errors.ts';
+import { KEY_SET_ALGORITHMS } from './algorithms.ts';
 import { decodeKeyring, encodeKeyring } from './keyring-document.ts';
 import { decodeOutputs, encodeOutputs } from './outputs-document.ts';
-import { HOUR, QuietKeySet, SPEC } from './testing/fixtures.ts';
+import { HOUR, QuietKeySet, rotating, SPEC } from './testing/fixtures.ts';
 
 function rotated(): QuietKeySet {
   const keySet = new QuietKeySet();
@@ -21,6 +22,48 @@ test('a keyring and its outputs survive their documents', () => {
   assert(good.outputs !== null);
   assert.deepEqual(decodeOutputs(encodeOutputs(good.outputs)), good.outputs);
 });
+
+for (const algorithm of KEY_SET_ALGORITHMS) {
+  test(`${algorithm}: every keyring on the way, and its outputs, survive their documents`, () => {
+    const keySet = new QuietKeySet({ ...rotating({ periodMs: 48 * HOUR, prePublishMs: HOUR }), algorithm });
+    for (let hours = 0; hours < 200; hours++) {
+      for (let step = keySet.plan(); step.kind !== 'Wait'; step = keySet.plan()) {
+        keySet.apply(step);
+        assert.deepEqual(decodeKeyring(encodeKeyring(keySet.ring)), keySet.ring);
+        if (keySet.outputs !== null) assert.deepEqual(decodeOutputs(encodeOutputs(keySet.outputs)), keySet.outputs);
+      }
+      keySet.now += HOUR;
+    }
+    assert(Number(keySet.activeKid?.slice(1)) >= 4, keySet.phases);
+  });
+}
+
+const brokenOutputs: readonly { name: string; change: (text: string) => string; says: RegExp }[] = [
+  { name: 'cut short', change: (text) => text.slice(0, 40), says: /damaged or cut short/ },
+  {
+    name: 'an unknown member',
+    change: (text) => text.replace('"serial"', '"x": 1, "serial"'),
+    says: /^x: must be absent/,
+  },
+  {
+    name: 'no member for Fernet',
+    change: (text) => text.replace(/,\s*"fernet": null/, ''),
+    says: /^fernet: must be present/,
+  },
+  {
+    name: 'Fernet to sign with',
+    change: (text) => text.replace('"algorithm": "ES256"', '"algorithm": "Fernet"'),
+    says: /^verificationKeys\[0\]\.algorithm: must be one of HS256/,
+  },
+];
+
+for (const { name, change, says } of brokenOutputs) {
+  test(`refused outputs: ${name}`, () => {
+    assert(good.outputs !== null);
+    const changed = change(encodeOutputs(good.outputs));
+    assert.throws(() => decodeOutputs(changed), { code: 'keyring_invalid', message: says });
+  });
+}
 
 const broken: readonly { name: string; text: string; says: RegExp }[] = [
   { name: 'empty', text: '', says: /damaged or cut short/ },

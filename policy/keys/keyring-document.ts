@@ -1,8 +1,18 @@
 import { type Check, count, flag, list, name, nullable, object, oneOf, record, refuse } from '../bundle/check.ts';
-import { JWT_ALGORITHMS, type JwtAlgorithm } from '../bundle/types.ts';
-import type { ActiveKey, Key, Keyring, RetiredKey, StandbyKey, Tombstone } from './keyring.ts';
+import { isSymmetric, KEY_SET_ALGORITHMS, KEY_SHAPES } from './algorithms.ts';
+import type {
+  ActiveState,
+  Key,
+  KeyMaterial,
+  Keyring,
+  KeyringWithoutMaterial,
+  KeyWithoutMaterial,
+  RetiredState,
+  StandbyState,
+  Tombstone,
+} from './keyring.ts';
 import { readDocument } from './read-document.ts';
-import { type Graces, isSymmetric } from './spec.ts';
+import type { Graces } from './spec.ts';
 
 const FORMAT = 'portcullis-keyring/v1';
 
@@ -20,30 +30,35 @@ export function decodeKeyring(text: string): Keyring {
 }
 
 const times = count(0);
-const graces = object<Graces>({ maxTokenLifetimeMs: times, propagationMs: times, clockSkewMs: times });
+const graces = object<Graces>({ maxTokenLifetimeMs: nullable(times), propagationMs: times, clockSkewMs: times });
 const members = record(name);
 
-const common = {
+const stateMembers = {
   kid: name,
-  algorithm: oneOf(...JWT_ALGORITHMS),
-  jwk: members,
-  privateMembers: nullable(members),
+  algorithm: oneOf(...KEY_SET_ALGORITHMS),
   createdAt: times,
   addedSerial: count(0),
   publishedAt: nullable(times),
 };
 
-const byPhase: { readonly [Phase in Key['phase']]: Check<Key> } = {
-  Standby: object<StandbyKey>({ ...common, phase: oneOf('Standby') }),
-  Active: object<ActiveKey>({
-    ...common,
+const materialMembers = {
+  kid: stateMembers.kid,
+  algorithm: stateMembers.algorithm,
+  jwk: members,
+  privateMembers: nullable(members),
+};
+
+const byPhase: { readonly [Phase in Key['phase']]: Check<KeyWithoutMaterial> } = {
+  Standby: object<StandbyState>({ ...stateMembers, phase: oneOf('Standby') }),
+  Active: object<ActiveState>({
+    ...stateMembers,
     phase: oneOf('Active'),
     activatedAt: times,
     activatedSerial: count(0),
     graces,
   }),
-  Retired: object<RetiredKey>({
-    ...common,
+  Retired: object<RetiredState>({
+    ...stateMembers,
     phase: oneOf('Retired'),
     activatedAt: times,
     retiredAt: times,
@@ -53,52 +68,76 @@ const byPhase: { readonly [Phase in Key['phase']]: Check<Key> } = {
 };
 
 const phase = oneOf('Standby', 'Active', 'Retired');
+const anyMembers = record<unknown>((member) => member);
+const material = object<KeyMaterial>(materialMembers);
 
-const key: Check<Key> = (value, place) => {
-  const said = record<unknown>((member) => member)(value, place)['phase'];
-  const found = byPhase[phase(said, `${place}.phase`)](value, place);
-  const wanted = MEMBERS[found.algorithm];
-  if (!sameNames(found.jwk, wanted.jwk)) refuse(`${place}.jwk`, `of members ${wanted.jwk.join(', ')}`);
-  if (found.privateMembers === null) {
-    if (found.phase !== 'Retired' || isSymmetric(found.algorithm)) refuse(`${place}.privateMembers`, 'present');
-  } else if (!sameNames(found.privateMembers, wanted.private)) {
-    refuse(`${place}.privateMembers`, `of members ${wanted.private.join(', ') || '(none)'}`);
-  }
+/** The state of a key, of any phase. */
+const keyState: Check<KeyWithoutMaterial> = (value, place) => {
+  const said = anyMembers(value, place)['phase'];
+  return byPhase[phase(said, `${place}.phase`)](value, place);
+};
+
+/** The material of a key, of exactly the members that its algorithm has. */
+export const keyMaterial: Check<KeyMaterial> = (value, place) => {
+  const found = material(value, place);
+  const { kty: _, members: own, privateMembers } = KEY_SHAPES[found.algorithm];
+  requireMembers(found.jwk, ['kty', ...own], `${place}.jwk`);
+  if (found.privateMembers !== null) requireMembers(found.privateMembers, privateMembers, `${place}.privateMembers`);
   return found;
 };
 
-/** RFC 7518 §6, in the order of the alphabet. */
-const MEMBERS: {
-  readonly [A in JwtAlgorithm]: { readonly jwk: readonly string[]; readonly private: readonly string[] };
-} = {
-  HS256: { jwk: ['k', 'kty'], private: [] },
-  RS256: { jwk: ['e', 'kty', 'n'], private: ['d', 'dp', 'dq', 'p', 'q', 'qi'] },
-  ES256: { jwk: ['crv', 'kty', 'x', 'y'], private: ['d'] },
+const key: Check<Key> = (value, place) => {
+  const { jwk, privateMembers, ...state } = anyMembers(value, place);
+  const { kid, algorithm } = state;
+  const found = keyMaterial({ kid, algorithm, jwk, privateMembers }, place);
+  const known = keyState(state, place);
+  const mayBeErased = known.phase === 'Retired' && !isSymmetric(known.algorithm);
+  if (found.privateMembers === null && !mayBeErased) refuse(`${place}.privateMembers`, 'present');
+  return { ...known, ...found };
 };
 
-function sameNames(members: object, sortedNames: readonly string[]): boolean {
-  return Object.keys(members).sort().join() === sortedNames.join();
+function requireMembers(found: object, wanted: readonly string[], place: string): void {
+  const sorted = wanted.toSorted();
+  if (Object.keys(found).sort().join() !== sorted.join()) {
+    refuse(place, `of members ${sorted.join(', ') || '(none)'}`);
+  }
 }
 
-const document = object<Keyring & { readonly format: typeof FORMAT }>({
-  format: oneOf(FORMAT),
+const keyringState = {
   keySet: name,
   serial: count(1),
   confirmed: count(0),
   maxTime: times,
   rotateRequest: nullable(name),
   rotatePending: flag,
-  keys: list(key),
   tombstones: list(object<Tombstone>({ kid: name, reason: name, revokedAt: times })),
+};
+
+const document = object<Keyring & { readonly format: typeof FORMAT }>({
+  format: oneOf(FORMAT),
+  ...keyringState,
+  keys: list(key),
 });
 
 const wholeKeyring: Check<Keyring> = (value, place) => {
   const { format: _, ...keyring } = document(value, place);
-  const { serial, confirmed, keys, tombstones } = keyring;
+  requireConsistent(keyring);
+  return keyring;
+};
+
+const withoutKeys = object<KeyringWithoutMaterial>({ ...keyringState, keys: list(keyState) });
+
+/** A keyring without the material of its keys. */
+export const keyringWithoutMaterial: Check<KeyringWithoutMaterial> = (value, place) => {
+  const found = withoutKeys(value, place);
+  requireConsistent(found);
+  return found;
+};
+
+function requireConsistent({ serial, confirmed, keys, tombstones }: KeyringWithoutMaterial): void {
   if (confirmed > serial) refuse('confirmed', 'at most serial');
   if (keys.filter((candidate) => candidate.phase === 'Active').length !== 1)
     refuse('keys', 'with exactly one Active key');
   const kids = [...keys, ...tombstones].map(({ kid }) => kid);
   if (new Set(kids).size !== kids.length) refuse('keys and tombstones', 'without any kid twice');
-  return keyring;
-};
+}

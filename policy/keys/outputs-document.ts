@@ -1,6 +1,6 @@
 import { type Check, count, list, name, nullable, object, oneOf, record } from '../bundle/check.ts';
 import { JWT_ALGORITHMS, type VerificationKey } from '../bundle/types.ts';
-import type { IssuingKey, KeySetOutputs, PublicJwk } from './outputs.ts';
+import type { FernetOutput, IssuingKey, KeySetOutputs, PublicJwk } from './outputs.ts';
 import { readDocument } from './read-document.ts';
 
 /** Outputs as JSON text. Holds the key that signs. */
@@ -20,5 +20,6 @@ const document = object<KeySetOutputs>({
   serial: count(0),
   verificationKeys: list(object<VerificationKey>({ kid: name, algorithm, jwk: members })),
   jwks: nullable(object<NonNullable<KeySetOutputs['jwks']>>({ keys: list(members as Check<PublicJwk>) })),
-  issuing: object<IssuingKey>({ kid: name, algorithm, privateJwk: members, maxTokenLifetimeMs: count(0) }),
+  issuing: nullable(object<IssuingKey>({ kid: name, algorithm, privateJwk: members, maxTokenLifetimeMs: count(0) })),
+  fernet: nullable(list(object<FernetOutput>({ kid: name, key: name }))),
 });

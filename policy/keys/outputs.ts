@@ -18,13 +18,27 @@ export interface PublicJwk {
   readonly [member: string]: string;
 }
 
+/** One key of a MultiFernet list. */
+export interface FernetOutput {
+  readonly kid: string;
+  /** 32 bytes in base64url with padding, as the Fernet specification writes keys. */
+  readonly key: string;
+}
+
 /** What is rendered from a keyring for others to read. */
 export interface KeySetOutputs {
   readonly serial: number;
-  /** For access bundles. For HS* these are the secrets themselves. */
+  /** For access bundles. For HS* these are the secrets themselves; none of a Fernet set. */
   readonly verificationKeys: readonly VerificationKey[];
   /** The public JWK Set; null for symmetric key sets, which have none. */
   readonly jwks: { readonly keys: readonly PublicJwk[] } | null;
-  /** Only for those who issue tokens. */
-  readonly issuing: IssuingKey;
+  /** Only for those who issue tokens; null for a Fernet set. */
+  readonly issuing: IssuingKey | null;
+  /** The MultiFernet list: active, standby, then retired newest first; null for sets that sign. */
+  readonly fernet: readonly FernetOutput[] | null;
+}
+
+/** The kid of the key that signs, or encrypts, now. */
+export function activeKid({ issuing, fernet }: KeySetOutputs): string | undefined {
+  return issuing?.kid ?? fernet?.[0]?.kid;
 }

@@ -1,4 +1,6 @@
-import { outputsStale, unconfirmed } from './checks/publishing.ts';
+import { deleting } from './checks/deletion.ts';
+import { escrowStale } from './checks/escrow.ts';
+import { exportsStale, outputsStale, unconfirmed } from './checks/publishing.ts';
 import { graceOver, privateHalfUnused } from './checks/retirement.ts';
 import { revocation } from './checks/revocation.ts';
 import {
@@ -8,7 +10,7 @@ import {
   rotateRequested,
   standbyUnsuitable,
 } from './checks/rotation.ts';
-import { clockSkew, keyringMissing, rolledBack } from './checks/safety.ts';
+import { anotherUse, clockSkew, keyringMissing, rolledBack } from './checks/safety.ts';
 import type { Keyring } from './keyring.ts';
 import type { KeySetOutputs } from './outputs.ts';
 import type { KeySetSpec } from './spec.ts';
@@ -16,12 +18,15 @@ import type { Check, PlanContext, Step, Wait } from './step.ts';
 
 /**
  * The rules in the order in which they speak. Revocation precedes the clock's check on purpose: a wrong clock must not
- * keep a stolen key alive.
+ * keep a stolen key alive. The escrow precedes the outputs, so that its index is never behind what pods have seen.
  */
 const checks: readonly Check[] = [
   rolledBack,
+  anotherUse,
   revocation,
+  escrowStale,
   outputsStale,
+  exportsStale,
   unconfirmed,
   clockSkew,
   gracesRaised,
@@ -35,7 +40,8 @@ const checks: readonly Check[] = [
 
 /**
  * The one step that a key set needs now, after which everything is read again. Pure; `now` in epoch milliseconds.
- * `outputs` must have been read before `keyring`: the other order sees rollbacks where there are none.
+ * `outputs` and `context` must have been read before `keyring`: the other order sees
+ * rollbacks where there are none.
  */
 export function plan(
   spec: KeySetSpec,
@@ -44,6 +50,7 @@ export function plan(
   now: number,
   context: PlanContext,
 ): Step {
+  if (spec.deletion !== null) return deleting(spec, spec.deletion, outputs, keyring, context);
   if (keyring === null) return keyringMissing(spec, outputs, context);
   const waits: Wait[] = [];
   for (const check of checks) {

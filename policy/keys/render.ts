@@ -1,24 +1,44 @@
+import { isJwt, isSymmetric } from './algorithms.ts';
 import { activeKey, type Key, type Keyring } from './keyring.ts';
-import type { KeySetOutputs, PublicJwk } from './outputs.ts';
-import { isSymmetric } from './spec.ts';
+import type { FernetOutput, KeySetOutputs, PublicJwk } from './outputs.ts';
 
 /** The outputs of a keyring, and of nothing else: one serial has one content, whoever renders it. */
 export function render(keyring: Keyring): KeySetOutputs {
-  const active = activeKey(keyring);
-  const publicKeys = keyring.keys.filter((key) => !isSymmetric(key.algorithm)).map(publicJwk);
+  const { serial } = keyring;
+  const { kid, algorithm, jwk, privateMembers, graces } = activeKey(keyring);
+  if (!isJwt(algorithm)) {
+    return { serial, verificationKeys: [], jwks: null, issuing: null, fernet: multiFernet(keyring.keys) };
+  }
+  const publicKeys = keyring.keys.flatMap(publicJwk);
   return {
-    serial: keyring.serial,
-    verificationKeys: keyring.keys.map(({ kid, algorithm, jwk }) => ({ kid, algorithm, jwk })),
+    serial,
+    verificationKeys: keyring.keys.flatMap((key) =>
+      isJwt(key.algorithm) ? [{ kid: key.kid, algorithm: key.algorithm, jwk: key.jwk }] : [],
+    ),
     jwks: publicKeys.length === 0 ? null : { keys: publicKeys },
     issuing: {
-      kid: active.kid,
-      algorithm: active.algorithm,
-      privateJwk: { ...active.jwk, ...active.privateMembers },
-      maxTokenLifetimeMs: active.graces.maxTokenLifetimeMs,
+      kid,
+      algorithm,
+      privateJwk: { ...jwk, ...privateMembers },
+      maxTokenLifetimeMs: graces.maxTokenLifetimeMs ?? 0,
     },
+    fernet: null,
   };
 }
 
-function publicJwk(key: Key): PublicJwk {
-  return { ...key.jwk, kid: key.kid, alg: key.algorithm, use: 'sig' };
+function publicJwk({ kid, algorithm, jwk }: Key): PublicJwk[] {
+  return isJwt(algorithm) && !isSymmetric(algorithm) ? [{ ...jwk, kid, alg: algorithm, use: 'sig' }] : [];
+}
+
+const PLACES = { Active: 0, Standby: 1, Retired: 2 };
+
+function multiFernet(keys: readonly Key[]): readonly FernetOutput[] {
+  return keys
+    .toReversed()
+    .toSorted((a, b) => PLACES[a.phase] - PLACES[b.phase] || retiredAt(b) - retiredAt(a))
+    .map(({ kid, jwk }) => ({ kid, key: `${jwk['k']}=` }));
+}
+
+function retiredAt(key: Key): number {
+  return key.phase === 'Retired' ? key.retiredAt : 0;
 }

@@ -1,4 +1,4 @@
-import type { JwtAlgorithm } from '../bundle/types.ts';
+import type { KeySetAlgorithm } from './algorithms.ts';
 import type { Keyring } from './keyring.ts';
 import type { KeySetOutputs } from './outputs.ts';
 import type { KeySetSpec } from './spec.ts';
@@ -9,16 +9,32 @@ export interface Acknowledgement {
   readonly serial: number;
 }
 
-/** What else the planner must know. */
+/** Whether keys can be escrowed, and whether those of the keyring are. */
+export type EscrowState =
+  | { readonly kind: 'Off' }
+  | { readonly kind: 'Usable'; readonly current: boolean }
+  /** No recipient can be encrypted to; `message`: why, and what to do. */
+  | { readonly kind: 'Unusable'; readonly message: string };
+
+/** What else the planner must know. All of it is read before the keyring. */
 export interface PlanContext {
-  /** Whether key material ever existed, by any trace of it other than the keyring. */
-  readonly initialised: boolean;
+  /** What is left of a keyring besides the keyring; null: nothing says that there ever was one. */
+  readonly traces: Traces | null;
+  /** What others read besides the outputs (the Secret in the key set's namespace) is what the outputs say. */
+  readonly exported: boolean;
+  readonly escrow: EscrowState;
   /** One entry for every counted consumer: pod not terminating, sidecar running, node Ready. */
   readonly acknowledgements: readonly Acknowledgement[];
 }
 
+/** Signs of a keyring that are not the keyring: outputs, escrow, status, annotation, exports. */
+export interface Traces {
+  /** The highest serial that any of them shows and that users cannot write; 0: none shows one. */
+  readonly serial: number;
+}
+
 /** Why nothing may be done. */
-export type HaltReason = 'KeyringLost' | 'RolledBack' | 'ClockSkew';
+export type HaltReason = 'KeyringLost' | 'RolledBack' | 'AlgorithmConflict' | 'ClockSkew' | 'EscrowUnavailable';
 
 /** What the next change waits for. */
 export type WaitReason =
@@ -27,13 +43,14 @@ export type WaitReason =
   | 'PrePublish'
   | 'Acknowledgements'
   | 'MaxKeys'
+  | 'EscrowUnavailable'
   | 'PrivateHalfInUse'
   | 'TokensAlive';
 
 /** A key to be made by the effect. */
 export interface NewKey {
   readonly kind: 'NewKey';
-  readonly algorithm: JwtAlgorithm;
+  readonly algorithm: KeySetAlgorithm;
 }
 
 /** Which key takes the place of a revoked active one. */
@@ -58,7 +75,8 @@ export interface Halt {
 
 /** A step that changes the keyring by one conditional write. */
 export type KeyringStep =
-  | { readonly kind: 'Create'; readonly key: NewKey }
+  /** `serial`: the first; above 1 where a loss was accepted. */
+  | { readonly kind: 'Create'; readonly key: NewKey; readonly serial: number }
   | { readonly kind: 'Revoke'; readonly kid: string; readonly reason: string; readonly successor: Successor | null }
   | { readonly kind: 'Confirm' }
   | { readonly kind: 'ExtendGraces' }
@@ -75,8 +93,29 @@ export interface WriteOutputs {
   readonly outputs: KeySetOutputs;
 }
 
+/** A step that brings what others read besides the outputs in line with them. */
+export interface WriteExports {
+  readonly kind: 'WriteExports';
+  readonly outputs: KeySetOutputs;
+}
+
+/** A step that encrypts what is not yet encrypted, and writes the escrow's index. */
+export interface WriteEscrow {
+  readonly kind: 'WriteEscrow';
+}
+
+/** A step that removes exports, outputs and keyring of a key set that is being deleted; never the escrow. */
+export interface Erase {
+  readonly kind: 'Erase';
+}
+
+/** Nothing is left to do for a key set that is being deleted: its finalizer may go. */
+export interface Release {
+  readonly kind: 'Release';
+}
+
 /** Exactly one effect, after which everything is read again. */
-export type Step = Halt | KeyringStep | WriteOutputs | Wait;
+export type Step = Halt | KeyringStep | WriteOutputs | WriteExports | WriteEscrow | Erase | Release | Wait;
 
 /** What a check looks at. */
 export interface Situation {

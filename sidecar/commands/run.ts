@@ -49,7 +49,7 @@ export function runCommand(argv: readonly string[], output: Output): Promise<num
                   minimumSerial: minimumSerials.limits,
                 },
         },
-        pod: { probes, refuse, controlSocket: containerPath('controlSocket') },
+        pod: { probes, issueTokens: args.issueTokens, refuse, controlSocket: containerPath('controlSocket') },
         sink,
         version: packageVersion(),
       });

@@ -47,6 +47,7 @@ export const RESCUE: Readonly<Record<Cause, Rescue>> = Object.freeze({
   origin_mismatch: r(403, 'Forbidden', 'A cookie identity needs an Origin that the access policy trusts.'),
   rate_limited: r(429, 'Too Many Requests', 'A rate limit is used up; Retry-After says when to come back.'),
   store_unavailable: r(503, 'Service Unavailable', 'The rate limit store does not answer.'),
+  symmetric_key_set: r(404, 'Not Found', 'The keys of this key set are secrets, of which there is no JWKS.'),
   internal_error: r(500, 'Internal Server Error', 'The request could not be decided and was therefore refused.'),
   policy_not_loaded: r(503, 'Service Unavailable', 'No valid access policy has been loaded yet.'),
   malformed_request: r(400, 'Bad Request', 'The request is not well-formed HTTP/1.1.', true),

@@ -56,7 +56,7 @@ export class Transaction implements ResponseSink, ClientRequest {
   #decided(decision: Denial | Answer | undefined): void {
     if (this.#finished) return;
     if (decision === undefined) this.#forward();
-    else if (decision.kind === 'answer') this.#answer(decision.status, [...decision.headers], '', true);
+    else if (decision.kind === 'answer') this.#answer(decision.status, [...decision.headers], decision.body, true);
     else {
       this.exchange.refusalReason = decision.reason;
       this.refuse(decision.code, decision.headers);
@@ -81,7 +81,7 @@ export class Transaction implements ResponseSink, ClientRequest {
   #answer(status: number, headers: string[], body: string, keepAlive: boolean): void {
     runResponse(this.#pipeline.filters, this.exchange, headers, this.#context.onFilterFault);
     headers.push('x-request-id', this.exchange.id);
-    if (status !== 204) headers.push('content-length', String(body.length));
+    if (status !== 204 && status !== 304) headers.push('content-length', String(body.length));
     const bytes = body === '' || this.exchange.method === 'HEAD' ? null : Buffer.from(body, 'latin1');
     this.#start(status, headers, 'length', keepAlive);
     this.#client.endAnswer(bytes);

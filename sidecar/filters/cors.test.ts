@@ -37,6 +37,7 @@ describe('cors', () => {
         'access-control-max-age',
         '600',
       ],
+      body: '',
     });
   });
 

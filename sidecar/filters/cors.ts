@@ -37,7 +37,7 @@ export function cors(config: CorsConfig): Filter {
         if (requestHeaders !== '') headers.push('access-control-allow-headers', requestHeaders);
         headers.push('access-control-max-age', maxAge);
       }
-      return { kind: 'answer', status: 204, headers };
+      return { kind: 'answer', status: 204, headers, body: '' };
     },
     onResponse: (exchange, headers) => {
       if (!anyOrigin) headers.push('vary', 'Origin');

@@ -9,12 +9,7 @@ const ORIGIN_MISMATCH = denial('origin_mismatch', 'csrf', 'cookie identity witho
  * handshakes, an Origin (RFC 6454 §7) that is this host or one that the policy's CORS block names.
  */
 export function csrf(allowedOrigins: readonly string[], shadow: boolean): Filter {
-  const allowed = new Set(allowedOrigins.filter((origin) => origin !== '*'));
-  const trusted = (exchange: Exchange): boolean => {
-    const origin = exchange.header('origin');
-    if (origin === undefined) return exchange.header('sec-fetch-site') === 'same-origin';
-    return allowed.has(origin) || isSameHost(origin, exchange.authority);
-  };
+  const trusted = originTrust(allowedOrigins);
   return {
     name: 'csrf',
     shadow,
@@ -22,6 +17,16 @@ export function csrf(allowedOrigins: readonly string[], shadow: boolean): Filter
       if (!exchange.identityFromCookie || (SAFE.has(exchange.method) && !exchange.upgrade)) return undefined;
       return trusted(exchange) ? undefined : ORIGIN_MISMATCH;
     },
+  };
+}
+
+/** Whether a request comes from this host or one of `allowedOrigins` (where `*` means nothing), as its browser says. */
+export function originTrust(allowedOrigins: readonly string[]): (exchange: Exchange) => boolean {
+  const allowed = new Set(allowedOrigins.filter((origin) => origin !== '*'));
+  return (exchange) => {
+    const origin = exchange.header('origin');
+    if (origin === undefined) return exchange.header('sec-fetch-site') === 'same-origin';
+    return allowed.has(origin) || isSameHost(origin, exchange.authority);
   };
 }
 

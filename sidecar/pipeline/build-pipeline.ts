@@ -12,6 +12,7 @@ import { authorize } from '../filters/authorize.ts';
 import { CORS_HEADERS, cors } from '../filters/cors.ts';
 import { credentialPlaces } from '../filters/credentials.ts';
 import { csrf } from '../filters/csrf.ts';
+import { jwks } from '../filters/jwks.ts';
 import { LIMIT_HEADERS, limitLayers } from '../filters/limits.ts';
 import { requestLog } from '../filters/request-log.ts';
 import { route } from '../filters/route.ts';
@@ -63,6 +64,7 @@ export function buildPipeline({ access, limits, verifier, metrics, sink }: Pipel
     route(evaluator),
     layers?.byAddress,
     shadow || access.cors === null ? null : cors(access.cors),
+    shadow || access.tokens === undefined ? null : jwks(access.tokens, access.pathMatching, Math.random),
     authenticate({
       places: credentialPlaces(access.jwt),
       verifier,

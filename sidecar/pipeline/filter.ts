@@ -25,13 +25,16 @@ export type DenialCode =
   | 'origin_mismatch'
   | 'rate_limited'
   | 'store_unavailable'
+  | 'symmetric_key_set'
   | 'internal_error';
 
-/** A complete answer that is not a refusal (a CORS preflight). */
+/** A complete answer that is not a refusal (a CORS preflight, the JWKS). */
 export interface Answer {
   readonly kind: 'answer';
   readonly status: number;
   readonly headers: readonly string[];
+  /** ASCII; not sent to HEAD. */
+  readonly body: string;
 }
 
 /** `undefined` lets the request go on. */

@@ -6,7 +6,7 @@ import { testExchange } from './testing/exchange-fixtures.ts';
 
 const FORBIDDEN = denial('forbidden', 'authorize', 'test');
 const LIMITED = denial('rate_limited', 'limit', 'test');
-const PREFLIGHT = { kind: 'answer', status: 204, headers: [] } as const;
+const PREFLIGHT = { kind: 'answer', status: 204, headers: [], body: '' } as const;
 
 /** A filter that writes down when it runs, and decides as told. */
 function filter(name: string, trace: string[], decide: () => Decision | Promise<Decision>, shadow = false): Filter {

@@ -1,4 +1,4 @@
-import type { JwtAlgorithm } from '../../policy/bundle/types.ts';
+import { JWT_ALGORITHMS } from '../../policy/bundle/types.ts';
 import { type JsonObject, parseStrictJsonObject } from './strict-json.ts';
 import type { TokenRefusal } from './token-verifier.ts';
 
@@ -8,7 +8,7 @@ const MAX_TOKEN_BYTES = 8192;
 /** Deepest nesting of header and claims. */
 const MAX_DEPTH = 16;
 
-const ALGORITHMS: ReadonlySet<string> = new Set<JwtAlgorithm>(['HS256', 'RS256', 'ES256']);
+const ALGORITHMS: ReadonlySet<string> = new Set(JWT_ALGORITHMS);
 
 /**
  * Header members that ask for what a verifier with keys of its own never does: keys or certificates that the token

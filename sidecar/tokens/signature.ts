@@ -1,21 +1,23 @@
 import { createHmac, timingSafeEqual, verify } from 'node:crypto';
-import type { LoadedKey } from './load-keys.ts';
+import type { LoadedKey, SignatureCheck } from './load-keys.ts';
+
+type PublicKeyCheck = SignatureCheck & { readonly kind: 'PublicKey' };
 
 /** Checks JWS signatures (RFC 7515 §5.2) with the algorithm of the key, never one of the token's choice. */
 export interface SignatureVerifier {
-  /** A promise only for RSA and EC keys; it never rejects. */
+  /** A promise only for public keys; it never rejects. */
   verify(key: LoadedKey, signingInput: Buffer, signature: Buffer): boolean | Promise<boolean>;
 }
 
 /** A check waiting for a free thread. */
 interface QueuedCheck {
-  readonly key: LoadedKey;
+  readonly check: PublicKeyCheck;
   readonly signingInput: Buffer;
   readonly signature: Buffer;
   readonly resolve: (valid: boolean) => void;
 }
 
-/** How many RSA and EC checks run and wait. */
+/** How many checks by public keys run and wait. */
 export interface SignatureVerifierBounds {
   /** On libuv's thread pool at a time. */
   readonly maxConcurrent: number;
@@ -24,7 +26,7 @@ export interface SignatureVerifierBounds {
 }
 
 /**
- * Creates a verifier that runs HMAC in place and RSA and EC on libuv's thread pool, never on all of its threads, so that
+ * Creates a verifier that runs HMAC in place and public keys on libuv's thread pool, never on all of its threads, so that
  * a flood of new tokens leaves some for DNS and files, and never refuses a good token for lack of room.
  */
 export function createSignatureVerifier(bounds: SignatureVerifierBounds): SignatureVerifier {
@@ -32,48 +34,36 @@ export function createSignatureVerifier(bounds: SignatureVerifierBounds): Signat
   let waiting: QueuedCheck[] = [];
   let next = 0;
 
-  function start(check: QueuedCheck): void {
+  function start(queued: QueuedCheck): void {
     running++;
-    verifyOnThreadPool(check, (valid) => {
+    const { check, signingInput, signature } = queued;
+    verify(check.hash, signingInput, check.key, signature, (error, valid) => {
       running--;
-      check.resolve(valid);
-      const queued = waiting[next];
-      if (queued === undefined) return;
+      queued.resolve(error === null && valid);
+      const following = waiting[next];
+      if (following === undefined) return;
       next++;
       // Now and then, so that a queue that never runs empty does not keep what it has answered.
       if (next === waiting.length || next >= bounds.maxWaiting) {
         waiting = waiting.slice(next);
         next = 0;
       }
-      start(queued);
+      start(following);
     });
   }
 
   return {
-    verify(key, signingInput, signature) {
-      if (signature.length !== key.signatureBytes) return false;
-      if (key.algorithm === 'HS256') {
-        return timingSafeEqual(createHmac('sha256', key.key).update(signingInput).digest(), signature);
+    verify({ check, signatureBytes }, signingInput, signature) {
+      if (signature.length !== signatureBytes) return false;
+      if (check.kind === 'Hmac') {
+        return timingSafeEqual(createHmac(check.hash, check.key).update(signingInput).digest(), signature);
       }
-      if (waiting.length - next >= bounds.maxWaiting) return verifyInPlace(key, signingInput, signature);
+      if (waiting.length - next >= bounds.maxWaiting) return verify(check.hash, signingInput, check.key, signature);
       return new Promise((resolve) => {
-        const check = { key, signingInput, signature, resolve };
-        if (running < bounds.maxConcurrent) start(check);
-        else waiting.push(check);
+        const queued = { check, signingInput, signature, resolve };
+        if (running < bounds.maxConcurrent) start(queued);
+        else waiting.push(queued);
       });
     },
   };
-}
-
-// dsaEncoding: JWS carries r ‖ s (RFC 7518 §3.4), not the DER that OpenSSL expects; RSA ignores it.
-const JWS_ENCODING = { dsaEncoding: 'ieee-p1363' } as const;
-
-function verifyOnThreadPool({ key, signingInput, signature }: QueuedCheck, done: (valid: boolean) => void): void {
-  verify('sha256', signingInput, { key: key.key, ...JWS_ENCODING }, signature, (error, valid) => {
-    done(error === null && valid);
-  });
-}
-
-function verifyInPlace({ key }: LoadedKey, signingInput: Buffer, signature: Buffer): boolean {
-  return verify('sha256', signingInput, { key, ...JWS_ENCODING }, signature);
 }

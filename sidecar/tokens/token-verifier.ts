@@ -32,6 +32,6 @@ export type TokenVerdict = VerifiedToken | TokenRefusal;
 
 /** Verifies compact JWS tokens (RFC 7515, RFC 7519, RFC 8725). Never throws, never rejects. */
 export interface TokenVerifier {
-  /** `now`: epoch milliseconds. A promise only for a token not seen before whose algorithm is RSA or EC. */
+  /** `now`: epoch milliseconds. A promise only for a token not seen before that a public key verifies. */
   verify(token: string, now: number): TokenVerdict | Promise<TokenVerdict>;
 }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { JwtAlgorithm } from '../../policy/bundle/types.ts';
+import { JWT_ALGORITHMS, type JwtAlgorithm } from '../../policy/bundle/types.ts';
+import { isSymmetric } from '../../policy/keys/algorithms.ts';
 import { makeTestKey, mintToken, testAuthenticator, validClaims } from './testing/token-fixtures.ts';
 import type { TokenVerdict, VerifiedToken } from './token-verifier.ts';
 import { createTokenVerifier } from './verifier.ts';
@@ -12,7 +13,11 @@ const es = makeTestKey('ES256', 'es');
 const next = makeTestKey('ES256', 'next');
 const rs = makeTestKey('RS256', 'rs');
 const hs = makeTestKey('HS256', 'hs');
-const ours = testAuthenticator([es, rs, hs]);
+const keys = JWT_ALGORITHMS.map(
+  (algorithm) =>
+    [es, rs, hs].find((key) => key.verification.algorithm === algorithm) ?? makeTestKey(algorithm, algorithm),
+);
+const ours = testAuthenticator(keys);
 const token = mintToken(es, validClaims(NOW));
 
 function accepted(verdict: TokenVerdict): VerifiedToken {
@@ -21,7 +26,7 @@ function accepted(verdict: TokenVerdict): VerifiedToken {
 }
 
 describe('verification', () => {
-  for (const key of [es, rs, hs]) {
+  for (const key of keys) {
     const { algorithm, kid } = key.verification;
     it(`accepts ${algorithm}, with what it says about the token`, async () => {
       const verified = accepted(await createTokenVerifier([ours]).verify(mintToken(key, validClaims(NOW)), NOW));
@@ -37,9 +42,13 @@ describe('verification', () => {
     });
   }
 
-  it('answers at once for HS256 and for a token seen before', async () => {
+  it('answers at once for secrets and for a token seen before', async () => {
     const verifier = createTokenVerifier([ours]);
-    assert.ok(!(verifier.verify(mintToken(hs, validClaims(NOW)), NOW) instanceof Promise));
+    for (const key of keys) {
+      const verdict = verifier.verify(mintToken(key, validClaims(NOW, { at: 1 })), NOW);
+      assert.equal(verdict instanceof Promise, !isSymmetric(key.verification.algorithm));
+      await verdict;
+    }
     const first = verifier.verify(token, NOW);
     assert.ok(first instanceof Promise);
     const verified = await first;
@@ -145,10 +154,10 @@ describe('random damage', () => {
   it('to a token of any algorithm: never verifies, never throws', async () => {
     const verifier = createTokenVerifier([ours]);
     const tokens = new Map<JwtAlgorithm, string>();
-    for (const key of [es, rs, hs]) tokens.set(key.verification.algorithm, mintToken(key, validClaims(NOW)));
+    for (const key of keys) tokens.set(key.verification.algorithm, mintToken(key, validClaims(NOW)));
     for (const good of tokens.values()) accepted(await verifier.verify(good, NOW));
     const damage = fc.record({
-      algorithm: fc.constantFrom<JwtAlgorithm>('ES256', 'RS256', 'HS256'),
+      algorithm: fc.constantFrom(...JWT_ALGORITHMS),
       kind: fc.constantFrom('replace', 'insert', 'remove', 'swap', 'duplicate'),
       at: fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }),
       length: fc.integer({ min: 1, max: 8 }),
@@ -175,7 +184,7 @@ describe('random damage', () => {
       }),
       RUNS,
     );
-    assert.equal(verifier.cachedTokens, 3);
+    assert.equal(verifier.cachedTokens, JWT_ALGORITHMS.length);
   });
 
   it('any text at all: refused', async () => {

@@ -12,7 +12,7 @@ export interface TokenVerifierOptions {
   readonly maxCachedTokens?: number;
   /** Heap bytes that remembered tokens may take, estimated. Default 16 MiB. */
   readonly maxCachedBytes?: number;
-  /** RSA and EC verifications at a time. Default 3: of libuv's four threads one stays free for DNS and files. */
+  /** Verifications by public keys at a time. Default 3: of libuv's four threads one stays free for DNS and files. */
   readonly maxConcurrentVerifications?: number;
 }
 

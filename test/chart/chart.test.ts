@@ -13,6 +13,7 @@ import {
   helmOnChart,
   type Manifest,
   NAMESPACE,
+  RELEASE,
   renderChart,
 } from './rendered-chart.ts';
 
@@ -56,6 +57,7 @@ test('the operator is told the defaults', async (t) => {
       certificateSecret: 'portcullis-webhook-certificates',
     },
     healthPort: 8080,
+    jwks: { port: 8090, externalUrl: null },
     leaseName: 'portcullis',
     podPatchesPerSecond: 200,
     evictUnprotected: true,
@@ -78,6 +80,7 @@ test('the operator is told every other value', async (t) => {
     storeSecret: 'redis',
     clientIp: EVERYTHING.defaults.clientIP,
   });
+  assert.deepEqual(config.jwks, { port: 8091, externalUrl: EVERYTHING.jwks.externalUrl });
   const { webhook, healthPort, podPatchesPerSecond, evictUnprotected } = config;
   assert.deepEqual(
     { port: webhook.port, certificates: webhook.certificates, healthPort, podPatchesPerSecond, evictUnprotected },
@@ -106,6 +109,26 @@ test('the names that the configuration tells are those of the objects', async (t
       values === EVERYTHING ? [webhook.certificateSecret] : [],
     );
   }
+});
+
+test('public keys have a Service of their own, which leads to the port that the operator is told, or nothing of it is there', async (t) => {
+  const helm = await helmFor(t);
+  if (!helm) return;
+  for (const values of [{}, EVERYTHING]) {
+    const manifests = await renderChart(helm, values);
+    const { jwks } = operatorConfig(manifests);
+    const { spec } = findManifest(manifests, 'Service', `${RELEASE}-jwks`);
+    assert.deepEqual(spec.ports, [{ name: 'jwks', port: values === EVERYTHING ? 8080 : 80, targetPort: 'jwks' }]);
+    const { containers } = findManifest(manifests, 'Deployment')['spec'].template.spec;
+    assert.deepEqual(containers[0].ports.at(-1), { name: 'jwks', containerPort: jwks?.port });
+    const [{ ports }] = findManifest(manifests, 'NetworkPolicy')['spec'].ingress;
+    assert.deepEqual(ports.at(-1), { port: jwks?.port, protocol: 'TCP' });
+  }
+  const without = await renderChart(helm, { jwks: { enabled: false } });
+  assert.equal(operatorConfig(without).jwks, null);
+  const rest = without.filter(({ kind }) => ['Service', 'Deployment', 'NetworkPolicy'].includes(kind));
+  assert.equal(rest.length, 3);
+  assert.doesNotMatch(JSON.stringify(rest), /jwks|8090/);
 });
 
 test('the CRDs are those of crds/, kept at uninstall', async (t) => {
@@ -177,6 +200,16 @@ const REFUSED: readonly (readonly [name: string, values: object, says: RegExp])[
     'cert-manager without an issuer',
     { webhook: { certificates: 'CertManager' } },
     /'\/webhook\/issuerRef': missing property 'name'/,
+  ],
+  [
+    'a host for a URL',
+    { jwks: { externalUrl: 'keys.example.com' } },
+    /'\/jwks\/externalUrl': 'keys.example.com' does not/,
+  ],
+  [
+    'a URL with a slash at the end',
+    { jwks: { externalUrl: 'https://k.example/' } },
+    /'\/jwks\/externalUrl'.*does not match/,
   ],
   [
     'a number of seconds as the interval',

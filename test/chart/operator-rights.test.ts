@@ -4,6 +4,7 @@ import { connectKubeClient } from '../../operator/kube/https-kube-client.ts';
 import type { KubeClient } from '../../operator/kube/kube-client.ts';
 import { loadKubeConfig } from '../../operator/kube/kube-config.ts';
 import { NAMESPACES, PODS, type ResourceType, SECRETS } from '../../operator/kube/objects.ts';
+import { SIGNING_KEY_SETS } from '../../operator/resources.ts';
 import {
   type InstalledChart,
   installedChart,
@@ -52,6 +53,7 @@ async function passRestricted({ server, kubectl, manifests }: InstalledChart): P
 const ALLOWED = `
   portcullis.dev     list    accesspolicies              -                 any
   portcullis.dev     watch   signingkeysets              -                 any
+  portcullis.dev     patch   signingkeysets              -                 any
   portcullis.dev     patch   ratelimitpolicies/status    -                 any
   -                  get     secrets                     -                 any
   -                  create  secrets                     -                 any
@@ -75,6 +77,8 @@ const ALLOWED = `
 const DENIED = `
   portcullis.dev     patch   accesspolicies              -                 any
   portcullis.dev     create  signingkeysets              -                 any
+  portcullis.dev     update  signingkeysets              -                 any
+  portcullis.dev     delete  signingkeysets              -                 any
   portcullis.dev     delete  ratelimitpolicies           -                 any
   -                  deletecollection secrets            -                 any
   -                  create  pods                        -                 any
@@ -153,11 +157,26 @@ const DEPLOYMENT = {
     template: { metadata: { labels: { app: 'web' } }, spec: POD.spec },
   },
 };
+const KEY_SET = {
+  apiVersion: 'portcullis.dev/v1alpha1',
+  kind: 'SigningKeySet',
+  metadata: {
+    name: 'trading',
+    namespace: 'shop',
+    labels: { team: 'a' },
+    annotations: { team: 'a' },
+    finalizers: ['example.com/theirs'],
+  },
+  spec: { algorithm: 'ES256', issuer: 'https://auth.example', audiences: ['trading'], maxTokenLifetime: '1h' },
+};
 const HOLDS = { 'portcullis.dev/holds': 'bundle' };
-const secret = (name: string, labels = {}) => ({
+const EXPORT = { 'portcullis.dev/holds': 'key-set-exports' };
+const KEYRING = { 'portcullis.dev/holds': 'keyring' };
+const secret = (name: string, labels = {}, more: { type?: string; annotations?: object } = {}, namespace = 'shop') => ({
   apiVersion: 'v1',
   kind: 'Secret',
-  metadata: { name, namespace: 'shop', labels },
+  metadata: { name, namespace, labels, annotations: { ...more.annotations } },
+  type: more.type ?? 'Opaque',
 });
 
 type Write = (client: KubeClient) => Promise<unknown>;
@@ -179,25 +198,36 @@ const patchSecret =
   (client) =>
     client.patch(SECRETS, { namespace: 'shop', name }, patch);
 const createSecret =
-  (name: string, labels = {}): Write =>
+  (...made: Parameters<typeof secret>): Write =>
   (client) =>
-    client.create(SECRETS, secret(name, labels));
+    client.create(SECRETS, secret(...made));
 const deleteSecret =
-  (name: string): Write =>
+  (name: string, namespace = 'shop'): Write =>
   (client) =>
-    client.delete(SECRETS, { namespace: 'shop', name });
+    client.delete(SECRETS, { namespace, name });
+const keySet =
+  (patch: object): Write =>
+  (client) =>
+    client.patch(SIGNING_KEY_SETS, KEY_SET.metadata, patch);
+const finalizers = (...all: string[]): Write => keySet({ metadata: { finalizers: all } });
 
 const touched = { metadata: { annotations: { 'portcullis.dev/touched': '1' } } };
 const condition = (type: string, status: string) => ({ status: { conditions: [{ type, status }] } });
 const templateAnnotation = (name: string) => ({ spec: { template: { metadata: { annotations: { [name]: 'x' } } } } });
 const template = (spec: object) => ({ spec: { template: { spec } } });
 const data = { data: { a: 'YQ==' } };
+const SERIAL = { 'portcullis.dev/serial': '2' };
+const GONE = [{ apiVersion: 'v1', kind: 'Node', name: 'gone', uid: 'a0a0a0a0-0000-0000-0000-000000000000' }];
 
 const CONDITIONS_ONLY = /only conditions/;
 const OUR_CONDITIONS = /only those of types portcullis\.dev/;
 const TOUCHED_ONLY = /only portcullis\.dev\/touched/;
 const NOT_METADATA = /labels and finalizers of a pod/;
 const RESTART_ONLY = /only the pod template's annotation portcullis\.dev\/restarted-at/;
+const NEITHER = /only bundles and what apps read of key sets/;
+const OUR_METADATA = /no labels and annotations but portcullis\.dev/;
+const FINALIZER_AND_ANNOTATION =
+  /only the finalizer portcullis\.dev\/keys and the annotation portcullis\.dev\/initialised/;
 
 /** What the operator's ServiceAccount sends, and what it is told when that is refused. */
 const WRITES: readonly (readonly [name: string, write: Write, refused: RegExp | null])[] = [
@@ -238,6 +268,52 @@ const WRITES: readonly (readonly [name: string, write: Write, refused: RegExp | 
   ['deletes its own Secret', deleteSecret('portcullis-access-web'), null],
   ['deletes a Secret of somebody else', deleteSecret('database'), /changes only Secrets labelled/],
 
+  ['writes what apps read of a key set', createSecret('trading-jwks', EXPORT), null],
+  ['writes it again', patchSecret('trading-jwks', { ...data, metadata: { annotations: SERIAL } }), null],
+  ['writes it as a bundle', patchSecret('trading-jwks', { metadata: { labels: HOLDS } }), NEITHER],
+  ['another Secret where no bundle is', createSecret('sesame', HOLDS), NEITHER],
+  ['a keyring where apps read', createSecret('sesame', KEYRING), NEITHER],
+  ['what apps read under a name of ours', createSecret('portcullis-jwks', EXPORT), NEITHER],
+  ['what apps read, of another type', createSecret('sesame', EXPORT, { type: 'example.com/keys' }), NEITHER],
+  [
+    'what apps read, for another controller',
+    createSecret('sesame', { ...EXPORT, 'argocd/type': 'cluster' }),
+    OUR_METADATA,
+  ],
+  [
+    'the same by an annotation',
+    createSecret('sesame', EXPORT, { annotations: { 'replicator/to': '.*' } }),
+    OUR_METADATA,
+  ],
+  ['a label on what is written', patchSecret('trading-jwks', { metadata: { labels: { team: 'a' } } }), OUR_METADATA],
+  [
+    'takes a Secret of somebody else for what apps read',
+    patchSecret('database', { metadata: { labels: EXPORT } }),
+    /changes only Secrets labelled/,
+  ],
+  ['changes what carries the label, but is of another type', patchSecret('typed', data), NEITHER],
+  ['deletes what carries the label, but is of another type', deleteSecret('typed'), NEITHER],
+  ['deletes what apps read', deleteSecret('trading-jwks'), null],
+  ['deletes what users added labels to', deleteSecret('old-jwks'), null],
+  ['deletes a keyring', deleteSecret('shop.trading-keyring', NAMESPACE), null],
+  ['deletes what is no key in its namespace', deleteSecret('registry', NAMESPACE), /changes only Secrets labelled/],
+
+  ['holds a key set', finalizers('example.com/theirs', 'portcullis.dev/keys'), null],
+  ['lets it go', finalizers('example.com/theirs'), null],
+  ["lets another's hold go", finalizers('portcullis.dev/keys'), FINALIZER_AND_ANNOTATION],
+  ['holds it as somebody else', finalizers('example.com/theirs', 'example.com/x'), FINALIZER_AND_ANNOTATION],
+  ['notes that it has keys', keySet({ metadata: { annotations: { 'portcullis.dev/initialised': 'true' } } }), null],
+  [
+    'has it rotate',
+    keySet({ metadata: { annotations: { 'portcullis.dev/rotate-requested-at': 'x' } } }),
+    FINALIZER_AND_ANNOTATION,
+  ],
+  ['takes an annotation away', keySet({ metadata: { annotations: { team: null } } }), FINALIZER_AND_ANNOTATION],
+  ['a label of a key set', keySet({ metadata: { labels: { team: 'b' } } }), FINALIZER_AND_ANNOTATION],
+  ['has it collected', keySet({ metadata: { ownerReferences: GONE } }), FINALIZER_AND_ANNOTATION],
+  ['its spec', keySet({ spec: { usableFrom: { namespaceSelector: {} } } }), /spec of a key set is not the operator's/],
+  ['revokes a key', keySet({ spec: { revocations: [{ kid: 'k1' }] } }), /spec of a key set is not the operator's/],
+
   ['guards a namespace', namespace({ labels: { 'portcullis.dev/guarded': 'true' } }), null],
   ['guards it no more', namespace({ labels: { 'portcullis.dev/guarded': null } }), null],
   [
@@ -263,8 +339,16 @@ async function boundWrites(t: TestContext, { server, kubectl }: InstalledChart):
     operator.close();
   });
   await succeeds(kubectl(['create', 'namespace', 'shop']));
-  const secrets = [secret('database'), secret('portcullis-access-web', HOLDS), secret('portcullis-limits-web')];
-  await succeeds(kubectl(['create', '-f', '-'], list([POD, DEPLOYMENT, ...secrets])));
+  const secrets = [
+    secret('database'),
+    secret('portcullis-access-web', HOLDS),
+    secret('portcullis-limits-web'),
+    secret('old-jwks', { ...EXPORT, team: 'a' }),
+    secret('typed', EXPORT, { type: 'example.com/keys' }),
+    secret('shop.trading-keyring', KEYRING, {}, NAMESPACE),
+    secret('registry', {}, {}, NAMESPACE),
+  ];
+  await succeeds(kubectl(['create', '-f', '-'], list([POD, DEPLOYMENT, KEY_SET, ...secrets])));
   await podStatus({ status: STATUS })(admin);
   let probes = 0;
   await untilRefused(() => createSecret(`probe-${probes++}`)(operator));
@@ -275,6 +359,20 @@ async function boundWrites(t: TestContext, { server, kubectl }: InstalledChart):
       else await assert.rejects(write(operator), refused);
     });
   }
+  await t.test('by the status of a key set nothing else is changed', async () => {
+    const before = await admin.get(SIGNING_KEY_SETS, KEY_SET.metadata);
+    const patch = { metadata: { finalizers: [], labels: { team: 'b' } }, spec: { deletionPolicy: 'Delete' } };
+    await operator.patch(
+      SIGNING_KEY_SETS,
+      KEY_SET.metadata,
+      { ...patch, status: { serial: 1 } },
+      { subresource: 'status' },
+    );
+    const { metadata, spec, status } = (await admin.get(SIGNING_KEY_SETS, KEY_SET.metadata))!;
+    assert.deepEqual(status, { serial: 1 });
+    assert.deepEqual({ ...metadata, resourceVersion: before?.metadata.resourceVersion }, before?.metadata);
+    assert.deepEqual(spec, before?.spec);
+  });
   await t.test('others are not bounded', async () => {
     await podStatus({ status: { phase: 'Failed' } })(admin);
     await patchSecret('database', data)(admin);

@@ -55,7 +55,7 @@ test('the operator works with the configuration and the rights of the chart', as
   const env = { POD_NAMESPACE: NAMESPACE, POD_NAME: 'operator-0' };
   const config = readOperatorConfig(findManifest(manifests, 'ConfigMap')['data']['config.yaml'], env);
   const operator = await startOperator(
-    { ...config, healthPort: 0, webhook: { ...config.webhook, port: 0 } },
+    { ...config, healthPort: 0, jwks: { port: 0, externalUrl: null }, webhook: { ...config.webhook, port: 0 } },
     {
       kubeConfig: await operatorKubeConfig(server),
       log: pino({ level: 'silent' }),
@@ -76,6 +76,12 @@ test('the operator works with the configuration and the rights of the chart', as
     await until(async () => (await read(chart, 'accesspolicies', '-n', 'shop')).includes('"reason": "Written"'));
     assert.match(await read(chart, 'secrets', '-n', 'shop'), /"portcullis-access-orders"/);
   });
+  await t.test('the public keys are served', () =>
+    until(async () => {
+      const response = await fetch(`http://127.0.0.1:${operator.jwksPort}/jwks/shop/keys`);
+      return response.ok && ((await response.json()) as { keys: unknown[] }).keys.length > 0;
+    }),
+  );
   await t.test('the namespace is guarded, and the pod that came too early evicted', async () => {
     await until(async () => (await read(chart, 'namespaces')).includes('"portcullis.dev/guarded": "true"'));
     await until(async () => !(await read(chart, 'pods', '-n', 'shop')).includes('"unprotected"'));

@@ -34,6 +34,7 @@ export const EVERYTHING = {
     tolerations: [{ key: 'dedicated', operator: 'Exists' }],
     priorityClassName: 'system-cluster-critical',
     healthPort: 8081,
+    jwksPort: 8091,
     podPatchesPerSecond: 20,
     evictUnprotected: false,
   },
@@ -51,6 +52,7 @@ export const EVERYTHING = {
     clientIP: { trustedHops: 1, trustedProxies: ['10.0.0.0/8', 'fd00::/8'] },
   },
   webhook: { port: 10_250, certificates: 'CertManager', issuerRef: { name: 'ca', kind: 'ClusterIssuer' } },
+  jwks: { port: 8080, externalUrl: 'https://keys.example.com/portcullis' },
   monitoring: {
     serviceMonitor: true,
     podMonitor: true,

@@ -116,6 +116,10 @@ async function keepsRevocations(server: ApiServer): Promise<void> {
   assert.equal(fewer.status, 422);
   assert.match(messageOf(fewer.body), /spec\.revocations is append only/);
   assert.equal((await patch([{ kid: 'c' }, { kid: 'b' }, { kid: 'a' }])).status, 200);
+
+  const fernet = await server.request('PATCH', path, { spec: { algorithm: 'Fernet', issuer: null, audiences: null } });
+  assert.equal(fernet.status, 422);
+  assert.match(messageOf(fernet.body), /spec\.algorithm never changes from or to Fernet/);
 }
 
 async function showsColumns(t: TestContext, server: ApiServer): Promise<void> {
@@ -132,12 +136,13 @@ async function showsColumns(t: TestContext, server: ApiServer): Promise<void> {
     { type: 'Ready', status: 'True', ...since },
     { type: 'Enforced', status: 'False', ...since },
   ];
-  await patch('signingkeysets', { conditions, activeKey: 'kid-1', nextRotation: '2120-01-01T00:00:00Z' });
+  const next = { nextKey: 'kid-2', nextRotation: '2120-01-01T00:00:00Z' };
+  await patch('signingkeysets', { conditions, activeKey: 'kid-1', ...next });
   await patch('accesspolicies', { conditions, pods: { matched: 3, current: 2, stale: 1 } });
 
   assert.match(
     (await kubectl(['get', 'sks', 'whole'])).stdout,
-    /^NAME +READY +ACTIVE KEY +NEXT ROTATION +AGE\nwhole +True +kid-1 +2120-01-01T00:00:00Z +\S+\n$/,
+    /^NAME +READY +ALGORITHM +ACTIVE KEY +NEXT KEY +NEXT ROTATION +AGE\nwhole +True +HS256 +kid-1 +kid-2 +2120-01-01T00:00:00Z +\S+\n$/,
   );
   assert.match(
     (await kubectl(['get', 'pap', 'whole'])).stdout,

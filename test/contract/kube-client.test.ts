@@ -58,8 +58,10 @@ describe('the operator runtime on a real kube-apiserver', async () => {
       });
       assert.deepEqual([patched.metadata.labels, patched.data], [{ a: '1' }, undefined]);
 
-      assert.equal(await client.delete(SECRETS, made.metadata, 'another-uid'), false);
-      assert.equal(await client.delete(SECRETS, made.metadata, made.metadata.uid), true);
+      for (const only of [{ uid: 'another-uid' }, { resourceVersion: made.metadata.resourceVersion }]) {
+        assert.equal(await client.delete(SECRETS, made.metadata, only), false);
+      }
+      assert.equal(await client.delete(SECRETS, made.metadata, { uid: made.metadata.uid }), true);
       assert.equal(await client.delete(SECRETS, made.metadata), false);
     });
 
@@ -108,6 +110,11 @@ describe('the operator runtime on a real kube-apiserver', async () => {
         const listed = await client.list(SECRETS, selection);
         assert.deepEqual(listed.items.map(({ metadata }) => metadata.name).sort(), names.sort());
         for (const item of listed.items) assert.equal(item.kind, 'Secret');
+        const few = (await client.list(SECRETS, { ...selection, limit: 3 })).items;
+        assert.deepEqual(
+          few.map(({ metadata }) => metadata.name),
+          names.sort().slice(0, 3),
+        );
         const [one] = (await client.list(SECRETS, { fieldSelector: 'metadata.name=page-7' })).items;
         assert.equal(one?.metadata.name, 'page-7');
 

@@ -135,7 +135,7 @@ describe('bundles', { timeout: 30_000 }, () => {
         access: { directory: join(directory, 'none'), namespace: 'trading', name: 'orders' },
         limits: null,
       },
-      pod: { probes: [], refuse, controlSocket: join(directory, 'control.sock') },
+      pod: { probes: [], issueTokens: false, refuse, controlSocket: join(directory, 'control.sock') },
       sink: log,
       version: 'test',
     });

@@ -25,7 +25,7 @@ spec:
   propagation: 0s
   jwksMaxAge: 0s
   clockSkew: 0s
-  rotation: {period: 1s, prePublish: 500ms}
+  rotation: {period: 1s, prePublish: 500ms, maxKeys: 16}
 `;
 
 const ACCESS = `apiVersion: portcullis.dev/v1alpha1

@@ -70,6 +70,7 @@ export async function startSidecarProcess(settings: ProcessSettings = {}): Promi
     namespace: baseAccess.namespace,
     accessPolicy: baseAccess.name,
     rateLimitPolicy: policy?.limits === undefined ? null : baseLimits.name,
+    issueTokens: false,
     bundleKey: createPublicKey(signer).export({ format: 'der', type: 'spki' }).toString('base64'),
     minimumSerials: { access: 0, limits: 0 },
     listeners: [...upstreams.map((port) => ({ listen: FREE, upstream: { host: '127.0.0.1', port } })), ...listeners],

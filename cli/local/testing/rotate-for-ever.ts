@@ -11,7 +11,7 @@ export const FAST_SPEC = {
 
 /** Rotates the key set in a state directory, printing a line a step, until the process is killed. */
 async function rotateForEver(stateDirectory: string): Promise<never> {
-  const store = await DirectoryKeyStore.open(stateDirectory, FAST_SPEC);
+  const store = new DirectoryKeyStore(stateDirectory, FAST_SPEC);
   let now = 1_000_000_000_000;
   for (;;) {
     const stored = await store.readKeyring();
@@ -21,10 +21,11 @@ async function rotateForEver(stateDirectory: string): Promise<never> {
       store,
       now: () => now,
       generateKey,
+      recipients: async () => ({ kind: 'Off' }),
       acknowledgements: [],
     });
     // Another process may have run its clock ahead meanwhile; the next step catches up.
-    if (result.halt !== null && result.halt.reason !== 'ClockSkew') throw new Error(result.halt.message);
+    if (result.end.kind === 'Halt' && result.end.reason !== 'ClockSkew') throw new Error(result.end.message);
     process.stdout.write(`${result.outputs?.serial}\n`);
   }
 }

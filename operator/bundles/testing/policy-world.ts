@@ -127,6 +127,7 @@ export function outputsSecret(namespace: string, name: string, serial: number): 
     verificationKeys: [{ kid, algorithm, jwk }],
     jwks: null,
     issuing: { kid, algorithm, privateJwk: { d: 'private' }, maxTokenLifetimeMs: 3_600_000 },
+    fernet: null,
   };
   const data = { [OUTPUTS_FILE]: Buffer.from(encodeOutputs(outputs)).toString('base64') };
   const labels = { [LABELS.holds]: 'key-set-outputs' };

@@ -24,6 +24,7 @@ export const WEBHOOK_CONFIG: OperatorConfig = {
     certificateSecret: 'portcullis-webhook-certificates',
   },
   healthPort: 8080,
+  jwks: null,
   leaseName: 'portcullis',
   podPatchesPerSecond: 200,
   evictUnprotected: true,

@@ -1,4 +1,11 @@
-import { type KubeClient, KubeError, type ObjectCache, type ObjectList, type Selection } from '../kube-client.ts';
+import {
+  type KubeClient,
+  KubeError,
+  type ListSelection,
+  type ObjectCache,
+  type ObjectList,
+  type Preconditions,
+} from '../kube-client.ts';
 import { ObjectStore } from '../object-store.ts';
 import type { KubeObject, ObjectKey, ResourceType } from '../objects.ts';
 
@@ -42,7 +49,7 @@ export class MemoryKubeClient implements KubeClient {
     return this.#find(type, key) ?? null;
   }
 
-  async list<T extends KubeObject>(type: ResourceType<T>, selection: Selection = {}): Promise<ObjectList<T>> {
+  async list<T extends KubeObject>(type: ResourceType<T>, selection: ListSelection = {}): Promise<ObjectList<T>> {
     await this.#receive('list', type, '');
     const labels = (selection.labelSelector ?? '').split(',').filter((pair) => pair !== '');
     const items = [...this.#ofKind(type)].filter(({ metadata }) => {
@@ -52,7 +59,7 @@ export class MemoryKubeClient implements KubeClient {
         return metadata.labels?.[name] === value;
       });
     });
-    return { items, resourceVersion: String(this.#version) };
+    return { items: items.slice(0, selection.limit), resourceVersion: String(this.#version) };
   }
 
   async create<T extends KubeObject>(type: ResourceType<T>, object: T): Promise<T> {
@@ -95,10 +102,15 @@ export class MemoryKubeClient implements KubeClient {
     return this.#put(type, merged(found, patch) as T);
   }
 
-  async delete<T extends KubeObject>(type: ResourceType<T>, key: ObjectKey, uid?: string): Promise<boolean> {
+  async delete<T extends KubeObject>(
+    type: ResourceType<T>,
+    key: ObjectKey,
+    only: Preconditions = {},
+  ): Promise<boolean> {
     await this.#receive('delete', type, key.name);
     const found = this.#find(type, key);
-    if (!found || (uid !== undefined && uid !== found.metadata.uid)) return false;
+    const { uid = found?.metadata.uid, resourceVersion = found?.metadata.resourceVersion } = only;
+    if (!found || uid !== found.metadata.uid || resourceVersion !== found.metadata.resourceVersion) return false;
     this.#objects.delete(idOf(type, key));
     this.#version++;
     for (const listener of this.#listeners) listener(type.kind, found, true);

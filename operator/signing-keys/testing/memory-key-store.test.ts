@@ -3,5 +3,5 @@ import { MemoryKeyStore } from './memory-key-store.ts';
 
 keySetStoreSuite('MemoryKeyStore', async () => {
   const store = new MemoryKeyStore();
-  return () => store;
+  return { open: () => store };
 });

@@ -10,6 +10,7 @@ export const INJECTED: Injected = {
   accessPolicy: 'orders',
   rateLimitPolicy: null,
   capture: 'Takeover',
+  issueTokens: false,
   ports: [{ port: 8000, name: 'http', listen: 14180 }],
   adminPort: 14181,
   bundleKey: '0123456789abcdef',

@@ -11,6 +11,14 @@ export const outputsStale: Check = {
   },
 };
 
+/** What others read besides is brought in line with the outputs, once these are what they should be. */
+export const exportsStale: Check = {
+  name: 'exports-stale',
+  decide({ outputs, context }) {
+    return outputs === null || context.exported ? null : { kind: 'WriteExports', outputs };
+  },
+};
+
 /** Outputs seen written, so times that run from publication may start; to stamp them when deciding would start them too soon. */
 export const unconfirmed: Check = {
   name: 'unconfirmed',

@@ -1,5 +1,5 @@
+import { isSymmetric } from '../algorithms.ts';
 import type { Key, RetiredKey } from '../keyring.ts';
-import { isSymmetric } from '../spec.ts';
 import type { Check, Step, WaitReason } from '../step.ts';
 
 /** The private half of a retired key has no use once its successor's outputs have reached every pod. */
@@ -16,13 +16,17 @@ export const privateHalfUnused: Check = {
   },
 };
 
-/** A retired key goes when no token that it signed can be alive anywhere: T + P + S after its successor was seen written. */
+/**
+ * A retired key goes when no token that it signed can be alive anywhere: T + P + S after its successor was seen written. A
+ * key whose tokens never expire (Fernet without T) never goes by itself.
+ */
 export const graceOver: Check = {
   name: 'grace-over',
   decide({ keyring, now }) {
     return firstReached(
       keyring.keys,
-      ({ graces }) => graces.maxTokenLifetimeMs + graces.propagationMs + graces.clockSkewMs,
+      ({ graces: { maxTokenLifetimeMs, propagationMs, clockSkewMs } }) =>
+        maxTokenLifetimeMs === null ? Number.POSITIVE_INFINITY : maxTokenLifetimeMs + propagationMs + clockSkewMs,
       now,
       'Drop',
       'TokensAlive',
@@ -43,7 +47,7 @@ function firstReached(
     const at = key.retireConfirmedAt + graceMs(key);
     if (first === undefined || at < first.at) first = { kid: key.kid, at };
   }
-  if (first === undefined) return null;
+  if (first === undefined || first.at === Number.POSITIVE_INFINITY) return null;
   return now >= first.at
     ? { kind, kid: first.kid }
     : { kind: 'Wait', until: first.at, reasons: [reason], laggards: [] };

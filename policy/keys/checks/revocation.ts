@@ -1,8 +1,9 @@
 import { activeKey } from '../keyring.ts';
-import { maturesAt, nextKey } from '../next-key.ts';
+import { nextKey } from '../next-key.ts';
+import { reachMs } from '../spec.ts';
 import type { Check, Situation, Successor } from '../step.ts';
 
-/** A kid newly in spec.revocations: tombstone it, and let a matured standby or else a new key take over at once. */
+/** A kid newly in spec.revocations: tombstone it, and let a standby that verifiers know or else a new key take over at once. */
 export const revocation: Check = {
   name: 'revocation',
   decide(situation) {
@@ -14,8 +15,13 @@ export const revocation: Check = {
   },
 };
 
+/** prePublish is not waited for: a standby that has been published for P + C + S is refused nowhere, a new key everywhere. */
 function successorOf({ spec, keyring, now }: Situation): Successor {
   const next = nextKey(spec, keyring);
-  if (next !== undefined && now >= maturesAt(spec, next)) return { kind: 'Standby', kid: next.kid };
-  return { kind: 'NewKey', algorithm: spec.algorithm };
+  const usable =
+    next !== undefined &&
+    next.publishedAt !== null &&
+    now >= next.publishedAt + reachMs(spec) &&
+    !spec.revocations.some(({ kid }) => kid === next.kid);
+  return usable ? { kind: 'Standby', kid: next.kid } : { kind: 'NewKey', algorithm: spec.algorithm };
 }

@@ -1,7 +1,9 @@
+import { isSymmetric } from '../algorithms.ts';
 import { activeKey } from '../keyring.ts';
 import { dueAt, maturesAt, nextKey } from '../next-key.ts';
-import { isSymmetric, maturityMs } from '../spec.ts';
+import { maturityMs } from '../spec.ts';
 import type { Check, Wait, WaitReason } from '../step.ts';
+import { escrowLacking } from './escrow.ts';
 
 /** A T, P or S larger than any seen while the active key signs is stamped on it before anyone may rely on it. */
 export const gracesRaised: Check = {
@@ -9,7 +11,7 @@ export const gracesRaised: Check = {
   decide({ spec, keyring }) {
     const { graces } = activeKey(keyring);
     const raised =
-      spec.maxTokenLifetimeMs > graces.maxTokenLifetimeMs ||
+      longerLife(spec.maxTokenLifetimeMs, graces.maxTokenLifetimeMs) ||
       spec.propagationMs > graces.propagationMs ||
       spec.clockSkewMs > graces.clockSkewMs;
     return raised ? { kind: 'ExtendGraces' } : null;
@@ -40,7 +42,7 @@ export const standbyUnsuitable: Check = {
  */
 export const nextKeyMissing: Check = {
   name: 'next-key-missing',
-  decide({ spec, keyring, now }) {
+  decide({ spec, keyring, now, context }) {
     if (nextKey(spec, keyring) !== undefined) return null;
     if (isSymmetric(spec.algorithm)) {
       if (spec.rotation.suspend) return null;
@@ -48,6 +50,7 @@ export const nextKeyMissing: Check = {
       if (now < at) return wait(at, 'RotationPeriod');
     }
     if (keyring.keys.length >= spec.rotation.maxKeys) return wait(null, 'MaxKeys');
+    if (escrowLacking(spec, context)) return wait(null, 'EscrowUnavailable');
     return { kind: 'Add', key: { kind: 'NewKey', algorithm: spec.algorithm } };
   },
 };
@@ -63,8 +66,9 @@ export const nextKeyActivation: Check = {
     if (next === undefined) return null;
     const maturesFrom = maturesAt(spec, next);
     if (now < maturesFrom) return wait(maturesFrom, 'PrePublish');
+    // A serial above ours is of a keyring that was lost: it says nothing about this key.
     const laggards = context.acknowledgements
-      .filter(({ serial }) => serial < next.addedSerial)
+      .filter(({ serial }) => serial < next.addedSerial || serial > keyring.serial)
       .map(({ consumer }) => consumer);
     const { ackTimeoutMs } = spec.rotation;
     const patienceEnds = ackTimeoutMs === 0 ? null : maturesFrom + ackTimeoutMs;
@@ -74,6 +78,11 @@ export const nextKeyActivation: Check = {
     return { kind: 'Activate', kid: next.kid, laggards };
   },
 };
+
+/** Whether tokens may live longer than `than`; null is for ever. */
+function longerLife(life: number | null, than: number | null): boolean {
+  return than !== null && (life === null || life > than);
+}
 
 function wait(until: number | null, reason: WaitReason): Wait {
   return { kind: 'Wait', until, reasons: [reason], laggards: [] };

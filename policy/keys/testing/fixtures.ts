@@ -1,10 +1,10 @@
-import type { JwtAlgorithm } from '../../bundle/types.ts';
+import { KEY_SHAPES, type KeySetAlgorithm } from '../algorithms.ts';
 import { applyStep, newKeyOf } from '../apply-step.ts';
 import type { KeyMaterial, Keyring } from '../keyring.ts';
 import type { KeySetOutputs } from '../outputs.ts';
 import { plan } from '../plan.ts';
 import type { KeySetSpec } from '../spec.ts';
-import type { PlanContext, Step } from '../step.ts';
+import type { KeyringStep, PlanContext, Step } from '../step.ts';
 
 /** One minute in milliseconds. */
 export const MINUTE = 60_000;
@@ -17,8 +17,6 @@ export const SPEC: KeySetSpec = {
   name: 'trading',
   uid: 'a-uid',
   algorithm: 'ES256',
-  issuer: 'https://auth.example',
-  audiences: ['trading-api'],
   maxTokenLifetimeMs: HOUR,
   propagationMs: 2 * MINUTE,
   jwksMaxAgeMs: 10 * MINUTE,
@@ -33,6 +31,9 @@ export const SPEC: KeySetSpec = {
   },
   rotateRequest: null,
   revocations: [],
+  escrow: null,
+  acceptedLoss: null,
+  deletion: null,
 };
 
 /** SPEC with other rotation settings. */
@@ -40,24 +41,22 @@ export function rotating(rotation: Partial<KeySetSpec['rotation']>, spec: KeySet
   return { ...spec, rotation: { ...spec.rotation, ...rotation } };
 }
 
-const MEMBERS: { readonly [A in JwtAlgorithm]: readonly [shared: readonly string[], secret: readonly string[]] } = {
-  HS256: [['kty', 'k'], []],
-  RS256: [
-    ['kty', 'n', 'e'],
-    ['d', 'p', 'q', 'dp', 'dq', 'qi'],
-  ],
-  ES256: [['kty', 'crv', 'x', 'y'], ['d']],
-};
-
-/** Key material that signs nothing: kid `k<number>`; whatever must stay private says `private`. */
-export function fakeKey(number: number, algorithm: JwtAlgorithm): KeyMaterial {
-  const [shared, secret] = MEMBERS[algorithm];
+/** Key material that signs nothing: kid `k<number>`; whatever must stay private says `private-` or `secret-`. */
+export function fakeKey(number: number, algorithm: KeySetAlgorithm): KeyMaterial {
+  const { members, privateMembers } = KEY_SHAPES[algorithm];
   return {
     kid: `k${number}`,
     algorithm,
-    jwk: Object.fromEntries(shared.map((name) => [name, `${name}-${number}`])),
-    privateMembers: Object.fromEntries(secret.map((name) => [name, `private-${name}-${number}`])),
+    jwk: Object.fromEntries(
+      ['kty', ...members].map((name) => [name, `${name === 'k' ? 'secret-' : ''}${name}-${number}`]),
+    ),
+    privateMembers: Object.fromEntries(privateMembers.map((name) => [name, `private-${name}-${number}`])),
   };
+}
+
+/** Whether a step is carried out by a write of the keyring. */
+export function isKeyringStep(step: Step): step is KeyringStep {
+  return !['Wait', 'Halt', 'WriteOutputs', 'WriteExports', 'WriteEscrow', 'Erase', 'Release'].includes(step.kind);
 }
 
 /** A key set with one controller, no races and a clock that is set by hand. */
@@ -66,7 +65,7 @@ export class QuietKeySet {
   now: number;
   outputs: KeySetOutputs | null = null;
   keyring: Keyring | null = null;
-  context: PlanContext = { initialised: false, acknowledgements: [] };
+  context: PlanContext = { traces: null, exported: true, escrow: { kind: 'Off' }, acknowledgements: [] };
   #keys = 0;
 
   constructor(spec: KeySetSpec = SPEC, now = 1_000_000_000_000) {
@@ -81,20 +80,29 @@ export class QuietKeySet {
   /** Carries out one step, if there is anything to carry out. */
   apply(step: Step): void {
     if (step.kind === 'WriteOutputs') this.outputs = step.outputs;
-    else if (step.kind !== 'Wait' && step.kind !== 'Halt') {
+    else if (step.kind === 'WriteExports') this.context = { ...this.context, exported: true };
+    else if (step.kind === 'WriteEscrow') this.#escrowed(true);
+    else if (step.kind === 'Erase') {
+      Object.assign(this, { outputs: null, keyring: null, context: { ...this.context, exported: true } });
+    } else if (isKeyringStep(step)) {
       const wanted = newKeyOf(step);
       const made = wanted === null ? null : fakeKey(++this.#keys, wanted.algorithm);
       this.keyring = applyStep(this.spec, this.keyring, step, made, this.now);
+      this.#escrowed(false);
     }
   }
 
-  /** Plans and applies at a standing clock until there is nothing to do; returns the steps, the last a Wait or Halt. */
+  #escrowed(current: boolean): void {
+    if (this.context.escrow.kind === 'Usable') this.context = { ...this.context, escrow: { kind: 'Usable', current } };
+  }
+
+  /** Plans and applies at a standing clock until there is nothing to do; returns the steps, of which the last is no effect. */
   settle(): Step[] {
     const steps: Step[] = [];
     for (let passes = 0; passes < 60; passes++) {
       const step = this.plan();
       steps.push(step);
-      if (step.kind === 'Wait' || step.kind === 'Halt') return steps;
+      if (step.kind === 'Wait' || step.kind === 'Halt' || step.kind === 'Release') return steps;
       this.apply(step);
     }
     throw new Error(`did not settle: ${steps.map(({ kind }) => kind).join(' ')}`);

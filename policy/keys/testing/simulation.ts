@@ -1,82 +1,79 @@
 import assert from 'node:assert/strict';
-import { applyStep, newKeyOf } from '../apply-step.ts';
-import { type ActiveKey, activeKey, type Key, type Keyring, type StandbyKey } from '../keyring.ts';
+import { activeKey, type KeyMaterial, type Keyring } from '../keyring.ts';
 import type { KeySetOutputs } from '../outputs.ts';
-import { plan } from '../plan.ts';
-import { type KeySetSpec, maturityMs } from '../spec.ts';
-import type { Acknowledgement, Step } from '../step.ts';
-import { fakeKey, HOUR, SPEC } from './fixtures.ts';
-
-/** What becomes of an effect: it works or fails; a controller remembers neither. */
-export type Fate = 'works' | 'fails';
+import type { DeletionSpec, KeySetSpec } from '../spec.ts';
+import type { Acknowledgement, NewKey, Step } from '../step.ts';
+import { fakeKey } from './fixtures.ts';
+import { checkHalt, Promises, type Trouble } from './promises.ts';
+import { restoreFromEscrow } from './restore-from-escrow.ts';
+import { type Decision, type Fate, SimulatedController, type World } from './simulated-controller.ts';
+import { type Physics, type PodName, SimulatedReaders, shorterLife } from './simulated-readers.ts';
+import { SimulatedStore } from './simulated-store.ts';
 
 /** Who acts: two controllers that know nothing of each other. */
 export type Who = 0 | 1;
 
-/** What a controller holds in memory; a crash loses it. */
-interface Controller {
-  offset: number;
-  outputs?: KeySetOutputs | null;
-  planned?: {
-    readonly step: Step;
-    readonly spec: KeySetSpec;
-    readonly keyring: Keyring | null;
-    readonly version: number;
-    readonly at: number;
-  };
+/** What is lost. */
+export interface Loss {
+  readonly keyring: boolean;
+  readonly outputs: boolean;
+  readonly exports: boolean;
+  readonly escrow: boolean;
+  readonly status: boolean;
 }
 
-/** Bounds of the physical world, which every spec of a simulation must respect. */
-export interface Physics {
-  /** The least P of any spec: pods really see a write by then. */
-  readonly propagationMs: number;
-  /** The least S of any spec: clocks really differ by no more. */
-  readonly clockSkewMs: number;
-}
-
-/** When a key was where, by the true time, which no controller knows. */
-interface Sighting {
-  readonly firstPublished: number;
-  lastSigned?: number;
-  /** The longest life that a token signed by it can have been given. */
-  longestToken: number;
-}
+/** What an admin does about a keyring that was lost or rolled back. */
+export type Remedy = 'Escrow' | 'Backup' | 'AcceptLoss' | 'AcceptWrongSerial';
 
 /**
- * One key set in a world of races, crashes and wrong clocks. Every write is checked against the promises of the planner, by number, by
- * the true time and by an account of its own; a violation throws with the number of the property.
+ * One key set in a world of races, crashes, wrong clocks, losses and restores. A loss, and what an admin does about it, falls
+ * between passes: passes take seconds. A promise that is broken throws, with the number of the property.
  */
-export class Simulation {
+export class Simulation implements World {
   spec: KeySetSpec;
-  activations = 0;
-  writes = 0;
-  conflicts = 0;
-  #time = 1_000_000_000_000;
-  #keys = 0;
-  #version = 0;
-  #keyring: Keyring | null = null;
-  #outputs: KeySetOutputs | null = null;
+  time = 1_000_000_000_000;
+  recipients: readonly string[] | null = ['AAAA'];
+  readonly store = new SimulatedStore();
+  readonly readers: SimulatedReaders;
+  readonly count = { activations: 0, writes: 0, conflicts: 0, halts: 0, restores: 0, acceptances: 0, deletions: 0 };
   readonly #physics: Physics;
-  readonly #controllers: readonly [Controller, Controller] = [{ offset: 0 }, { offset: 0 }];
-  readonly #loaded = new Map<string, number>([
-    ['pod-a', 0],
-    ['pod-b', 0],
-  ]);
-  readonly #sightings = new Map<string, Sighting>();
-  readonly #algorithms = new Map<string, string>();
-  readonly #dropped = new Set<string>();
-  readonly #revoked = new Set<string>();
+  readonly #promises: Promises;
+  readonly #controllers: readonly [SimulatedController, SimulatedController];
+  readonly #materials = new Map<string, KeyMaterial>();
+  /** Keyrings that were, for backups; the latest last. */
+  #history: Keyring[] = [];
+  /** Why controllers must halt. */
+  trouble: Trouble | null = null;
+  /** The keyring as it was before the trouble. */
+  #backup: Keyring | null = null;
+  /** How long tokens live of which the outputs do not say it: what the last plan that waited knew. */
+  #tokenLifetimeMs: number | null = 0;
+  #released = false;
 
   constructor(spec: KeySetSpec, physics: Physics) {
     this.spec = spec;
     this.#physics = physics;
+    this.#promises = new Promises(physics);
+    this.readers = new SimulatedReaders(physics);
+    this.#controllers = [new SimulatedController(this), new SimulatedController(this)];
   }
 
-  /** Lets true time pass. Tokens are minted all the while, as long-lived as spec and signing key allow. */
+  acknowledgements(): readonly Acknowledgement[] {
+    return this.readers.acknowledgements();
+  }
+
+  makeKey({ algorithm }: NewKey): KeyMaterial {
+    const made = fakeKey(this.#materials.size + 1, algorithm);
+    this.#materials.set(made.kid, made);
+    return made;
+  }
+
+  /** Lets true time pass. */
   pass(ms: number): void {
-    this.#mint();
-    this.#time += ms;
-    this.#mint();
+    this.#promises.mint(this.#tokenLifetimeMs, this.time);
+    this.readers.pass(this.time, this.time + ms, this.#tokenLifetimeMs);
+    this.time += ms;
+    this.#promises.mint(this.#tokenLifetimeMs, this.time);
   }
 
   /** Sets a controller's clock off by a share of the skew, from -1 to 1. */
@@ -84,261 +81,212 @@ export class Simulation {
     this.#controllers[who].offset = Math.floor((share * this.#physics.clockSkewMs) / 2);
   }
 
-  /** A pod loads the outputs of now. */
-  load(pod: 'pod-a' | 'pod-b'): void {
-    this.#loaded.set(pod, this.#outputs?.serial ?? 0);
+  load(pod: PodName): void {
+    this.readers.load(pod, this.time, this.#tokenLifetimeMs);
+  }
+
+  fetch(pod: PodName): void {
+    this.readers.fetch(pod, this.time, this.spec.jwksMaxAgeMs);
+  }
+
+  stick(pod: PodName, stuck: boolean): void {
+    this.readers.stick(pod, stuck, this.time, this.#tokenLifetimeMs);
   }
 
   /** Changes the spec. Revocations are kept: the list is append-only. */
-  respec(change: (spec: KeySetSpec) => KeySetSpec): void {
-    this.spec = { ...change(this.spec), revocations: this.spec.revocations };
-    this.#mint();
+  respec(change: Partial<KeySetSpec>): void {
+    this.spec = { ...this.spec, ...change, revocations: this.spec.revocations };
+    this.#tokenLifetimeMs = shorterLife(this.#tokenLifetimeMs, this.spec.maxTokenLifetimeMs);
+    this.readers.shorten(this.spec);
   }
 
   /** Revokes a key that is there, or one that never was. */
   revoke(index: number): void {
-    const keys = this.#keyring?.keys ?? [];
-    const kid = keys[index % (keys.length + 1)]?.kid ?? `foreign-${index}`;
+    const keys = this.store.keyring?.keys ?? [];
+    this.revokeKid(keys[index % (keys.length + 1)]?.kid ?? `foreign-${index}`);
+  }
+
+  revokeKid(kid: string): void {
     if (this.spec.revocations.some((revocation) => revocation.kid === kid)) return;
     this.spec = { ...this.spec, revocations: [...this.spec.revocations, { kid, reason: 'test' }] };
   }
 
-  /** Forgets what a controller had in memory. */
   crash(who: Who): void {
-    const controller = this.#controllers[who];
-    delete controller.outputs;
-    delete controller.planned;
+    this.#controllers[who].crash();
   }
 
-  /** One move of a controller: read outputs; read the keyring and plan; or carry the plan out. */
+  /** One read, plan or write of a controller. */
   move(who: Who, fate: Fate): void {
-    const controller = this.#controllers[who];
-    if (controller.outputs === undefined) {
-      controller.outputs = this.#outputs;
-    } else if (controller.planned === undefined) {
-      this.#plan(controller, controller.outputs);
+    this.#controllers[who].move(fate);
+  }
+
+  /** Reads, plans and carries the plan out, with nobody in between. */
+  turn(who: Who): Step {
+    return this.#controllers[who].pass();
+  }
+
+  /** Outputs, or what apps read, are no longer what was written last. Not while they are what tells of a keyring. */
+  tamper(what: 'outputs' | 'exports'): void {
+    if (this.trouble !== null || this.store.keyring === null) return;
+    this.#crashAll();
+    const found = this.store[what];
+    if (found !== null) this.store[what] = { ...found, serial: Math.max(1, found.serial - 1), verificationKeys: [] };
+  }
+
+  /** Not while what would be lost tells that the keyring is old. */
+  lose({ keyring, outputs, exports, escrow, status }: Loss): void {
+    if (this.trouble === 'RolledBack') return;
+    this.#crashAll();
+    const { store } = this;
+    const had = store.keyring;
+    if (keyring) store.replaceKeyring(null);
+    if (outputs) store.outputs = null;
+    if (exports) store.exports = null;
+    if (escrow) store.escrow = null;
+    if (status) store.status = null;
+    if (store.keyring !== null) return;
+    this.#backup = had ?? this.#backup;
+    // With no trace left it is a new set, and with none above a serial accepted before that one again: nobody can know better.
+    const lost = store.lostSerial();
+    if (lost === null || lost === this.spec.acceptedLoss) this.#startAnew(lost);
+    else this.trouble = 'KeyringLost';
+  }
+
+  /** An older keyring is put in the place of this one, if there was one, and if anything tells that it is older. */
+  rollBack(age: number): void {
+    const { keyring } = this.store;
+    const seen = this.store.lostSerial() ?? 0;
+    const older = this.#history.filter(({ serial }) => serial < seen).at(-1 - age);
+    if (this.trouble !== null || keyring === null || older === undefined) return;
+    this.#crashAll();
+    this.#backup = keyring;
+    this.trouble = 'RolledBack';
+    this.store.replaceKeyring(older);
+  }
+
+  /** What an admin does about it, if there is anything to be done. */
+  remedy(remedy: Remedy): void {
+    if (this.trouble === null) return;
+    this.#crashAll();
+    const lost = this.store.lostSerial() ?? 0;
+    if (remedy === 'AcceptWrongSerial') {
+      this.respec({ acceptedLoss: lost + 1_000_000 });
+    } else if (remedy === 'Escrow' && this.store.escrow?.index) {
+      const { keyring, isWhole } = restoreFromEscrow(this.spec, this.store, this.#promises, this.#materials);
+      // With an index that is behind, what came after it is given up (--accept-loss).
+      if (!isWhole) this.#startAnew(null);
+      if (this.#promises.published === 0) for (const { kid } of keyring.keys) this.readers.force(kid);
+      this.#putBack(keyring);
+    } else if (remedy !== 'AcceptLoss' && this.#backup !== null) {
+      this.#putBack(this.#backup);
     } else {
-      const { planned } = controller;
-      this.crash(who);
-      if (fate !== 'fails') this.#carryOut(planned);
+      this.store.replaceKeyring(null);
+      this.#startAnew(lost);
+      this.#backup = null;
+      this.count.acceptances++;
     }
   }
 
-  /** Properties 7 and 13: at a standing clock a controller comes to rest, with one new standby and one activation at most. */
-  settle(who: Who): void {
-    this.crash(who);
-    const steps: string[] = [];
-    const revocations = this.spec.revocations.length - (this.#keyring?.tombstones.length ?? 0);
-    const existed = this.#keyring !== null;
-    // A retired key takes four steps: erase, drop, write, confirm.
-    const bound = 12 + 4 * (this.#keyring?.keys.length ?? 0) + 4 * revocations;
-    for (;;) {
-      this.move(who, 'works');
-      this.move(who, 'works');
-      const step = this.#controllers[who].planned?.step;
-      assert(step !== undefined);
-      if (step.kind === 'Wait') break;
-      assert(step.kind !== 'Halt', `false alarm: ${step.kind === 'Halt' ? step.message : ''}`);
-      steps.push(step.kind);
-      assert(steps.length <= bound, `property 7: no rest after ${steps.join(' ')}`);
-      this.move(who, 'works');
+  /** Deletes the resource under both controllers, and makes it again. */
+  remake(policy: DeletionSpec['policy'], turns: readonly Who[]): void {
+    if (this.trouble !== null) return;
+    this.#crashAll();
+    this.#delete({ policy, forced: false }, turns);
+    if (!this.#released) this.#delete({ policy, forced: true }, turns);
+    assert(this.#released, 'deletion: a forced one does not end');
+    this.count.deletions++;
+    this.#crashAll();
+    const { store } = this;
+    store.status = null;
+    store.initialised = false;
+    this.respec({ deletion: null, acceptedLoss: null, uid: `uid-${this.count.deletions}` });
+    if (policy === 'Delete') {
+      const left = store.keyring ?? store.outputs ?? store.exports;
+      assert.equal(left, null, 'deletion: released before everything was gone');
+      this.#startAnew(null);
+      this.#backup = null;
     }
-    const added = steps.filter((kind) => kind === 'Add').length;
-    assert(added <= 1, `property 7: ${added} standby keys at one time: ${steps.join(' ')}`);
-    const activated = steps.filter((kind) => kind === 'Activate').length;
-    assert(activated <= (existed ? 1 : 0), `property 13: ${activated} activations at one time: ${steps.join(' ')}`);
+    if (store.keyring === null && store.lostSerial() !== null) this.trouble = 'KeyringLost';
   }
 
-  /** Property 6: with clocks agreed, either controller, restarted, arrives at the active key of the other. */
-  restartsAgree(): void {
-    this.skew(0, 0);
-    this.skew(1, 0);
-    this.settle(0);
-    const active = this.#keyring && activeKey(this.#keyring).kid;
-    const { writes } = this;
-    this.settle(1);
-    assert.equal(
-      this.#keyring && activeKey(this.#keyring).kid,
-      active,
-      'property 6: another active key after a restart',
-    );
-    assert.equal(this.writes, writes, 'property 7: the other controller found something left to do');
-  }
-
-  /** That a set left in peace rotates every `periodMs`, no more and no less; pods load what they are given. */
-  livesOn(periods: number): void {
-    const periodMs = 24 * HOUR;
-    this.respec((spec) => ({ ...spec, rotation: { ...SPEC.rotation, periodMs, prePublishMs: HOUR, ackTimeoutMs: 0 } }));
-    const hour = (): void => {
-      this.pass(HOUR);
-      this.settle(0);
-      for (const pod of this.#loaded.keys()) this.#loaded.set(pod, this.#outputs?.serial ?? 0);
-    };
-    // What was pending is done by then, and grown graces are over.
-    for (let hours = 0; hours < 48; hours++) hour();
-    const before = this.activations;
-    for (let hours = 0; hours < periods * 26; hours++) hour();
-    const activations = this.activations - before;
-    assert(
-      activations >= periods - 1 && activations <= periods + 2,
-      `liveness: ${activations} activations in ${periods} periods`,
-    );
-    assert((this.#keyring?.keys.length ?? 0) <= 3, 'liveness: retired keys pile up');
-  }
-
-  #planFor(spec: KeySetSpec, outputs: KeySetOutputs | null, keyring: Keyring | null, at: number): Step {
-    const acknowledgements: Acknowledgement[] = [...this.#loaded].map(([consumer, serial]) => ({ consumer, serial }));
-    return plan(spec, outputs, keyring, at, { initialised: this.#outputs !== null, acknowledgements });
-  }
-
-  #plan(controller: Controller, outputs: KeySetOutputs | null): void {
-    const { spec } = this;
-    const at = this.#time + controller.offset;
-    const step = this.#planFor(spec, outputs, this.#keyring, at);
-    assert(step.kind !== 'Halt', `false alarm: ${step.kind === 'Halt' ? step.message : ''}`);
-    if (step.kind === 'Wait') this.#checkWait(step, spec, at);
-    if (step.kind === 'Activate') this.#checkActivation(step, spec, at);
-    controller.planned = { step, spec, keyring: this.#keyring, version: this.#version, at };
-  }
-
-  #carryOut({ step, spec, keyring, version, at }: NonNullable<Controller['planned']>): void {
-    if (step.kind === 'Wait' || step.kind === 'Halt') return;
-    if (step.kind === 'WriteOutputs') {
-      if (this.#outputs === null || step.outputs.serial >= this.#outputs.serial) this.#publish(step.outputs, spec);
-      return;
+  onPlan(decision: Decision): void {
+    const { step, spec } = decision;
+    if (spec.deletion === null) {
+      checkHalt(decision, this.trouble);
+    } else if (step.kind === 'Halt') {
+      assert.equal(step.reason, 'EscrowUnavailable', `deletion: ${step.message}`);
+    } else {
+      assert(['Release', 'Erase', 'WriteEscrow'].includes(step.kind), `deletion: ${step.kind}`);
+      if (step.kind === 'Release') this.#released = true;
     }
-    const wanted = newKeyOf(step);
-    const made = wanted === null ? null : fakeKey(++this.#keys, wanted.algorithm);
-    const next = applyStep(spec, keyring, step, made, at);
-    if (version !== this.#version) {
-      this.conflicts++;
-      return;
-    }
-    this.#checkKeyring(this.#keyring, next, step, spec);
-    this.#keyring = next;
-    this.#version++;
-    this.writes++;
-    if (step.kind === 'Activate' || (step.kind === 'Revoke' && step.successor !== null)) this.activations++;
-  }
-
-  #publish(outputs: KeySetOutputs, spec: KeySetSpec): void {
-    const before = this.#outputs;
-    assert(before === null || outputs.serial >= before.serial, 'property 5: outputs went back');
-    if (before?.serial === outputs.serial) assert.deepEqual(outputs, before, 'property 5: two contents of one serial');
-    this.#checkSecrecy(outputs);
-    for (const { kid } of outputs.verificationKeys) {
-      assert(!spec.revocations.some((revocation) => revocation.kid === kid), `property 8: revoked ${kid} published`);
-      if (!this.#sightings.has(kid)) this.#sightings.set(kid, { firstPublished: this.#time, longestToken: 0 });
-    }
-    this.#mint();
-    this.#outputs = outputs;
-    const kids = new Set(outputs.verificationKeys.map(({ kid }) => kid));
-    assert(kids.has(outputs.issuing.kid), 'property 3: the signing key is not among the verification keys');
-    for (const { kid } of before?.verificationKeys ?? []) {
-      if (!kids.has(kid)) this.#checkRetention(kid);
-    }
-    this.#mint();
-  }
-
-  #mint(): void {
-    if (this.#outputs === null) return;
-    const { kid, maxTokenLifetimeMs } = this.#outputs.issuing;
-    const sighting = this.#sightings.get(kid);
-    assert(sighting !== undefined);
-    sighting.lastSigned = this.#time;
-    sighting.longestToken = Math.max(sighting.longestToken, maxTokenLifetimeMs);
-  }
-
-  /** Property 2 by the true time: pods that had not heard of the successor signed until P after the last outputs said so. */
-  #checkRetention(kid: string): void {
-    const sighting = this.#sightings.get(kid);
-    if (this.#revoked.has(kid) || sighting?.lastSigned === undefined) return;
-    const aliveUntil = sighting.lastSigned + this.#physics.propagationMs + sighting.longestToken;
-    assert(this.#time >= aliveUntil, `property 2: ${kid} withdrawn ${aliveUntil - this.#time} ms too early`);
-  }
-
-  /** That acknowledgements were waited for. */
-  #checkActivation({ kid, laggards }: Step & { kind: 'Activate' }, spec: KeySetSpec, at: number): void {
-    const key = this.#keyring?.keys.find((candidate) => candidate.kid === kid);
-    assert(
-      key?.phase === 'Standby' && key.publishedAt !== null,
-      'property 1: a key that was not published is activated',
-    );
-    const missing = [...this.#loaded].filter(([, serial]) => serial < key.addedSerial).map(([pod]) => pod);
-    assert.deepEqual(laggards, missing, 'acknowledgements: laggards');
-    if (missing.length === 0) return;
-    const { ackTimeoutMs } = spec.rotation;
-    const patience = key.publishedAt + maturityMs(spec) + ackTimeoutMs;
-    assert(ackTimeoutMs > 0 && at >= patience, 'acknowledgements: not waited for');
-  }
-
-  /** Property 1 by the stamps and by the true time, of which the clocks may have used up S. */
-  #checkPublishedBeforeSigning(
-    key: StandbyKey,
-    now: ActiveKey,
-    { propagationMs, jwksMaxAgeMs, clockSkewMs }: KeySetSpec,
-  ): void {
-    const stamped = now.activatedAt - (key.publishedAt ?? Number.POSITIVE_INFINITY);
-    assert(
-      stamped >= propagationMs + jwksMaxAgeMs + clockSkewMs,
-      `property 1: ${key.kid} signs ${stamped} ms after publication`,
-    );
-    const published = this.#sightings.get(key.kid)?.firstPublished ?? Number.POSITIVE_INFINITY;
-    const truly = this.#time - published;
-    assert(truly >= propagationMs + jwksMaxAgeMs, `property 1: ${key.kid} signs truly ${truly} ms after publication`);
-  }
-
-  /** Whoever waits has stamped the graces of the spec it waits under on the active key, and waits for a time to come. */
-  #checkWait(step: Step & { kind: 'Wait' }, spec: KeySetSpec, at: number): void {
-    assert(this.#keyring !== null);
-    const { graces } = activeKey(this.#keyring);
-    assert(graces.maxTokenLifetimeMs >= spec.maxTokenLifetimeMs, 'property 2: T not stamped');
-    assert(
-      graces.propagationMs >= spec.propagationMs && graces.clockSkewMs >= spec.clockSkewMs,
-      'property 2: P, S not stamped',
-    );
-    assert(step.until === null || step.until > at, 'property 7: a wait until the past');
-  }
-
-  #checkKeyring(before: Keyring | null, after: Keyring, step: Step, spec: KeySetSpec): void {
-    assert.equal(after.keys.filter(({ phase }) => phase === 'Active').length, 1, 'property 3');
-    assert(after.serial >= (before?.serial ?? 0) && after.maxTime >= (before?.maxTime ?? 0), 'property 5');
-    for (const key of after.keys) this.#checkIdentity(key);
-    for (const { kid } of after.tombstones) this.#revoked.add(kid);
-    for (const key of before?.keys ?? []) this.#checkKeyChange(key, after, step, spec);
-  }
-
-  #checkIdentity({ kid, algorithm }: Key): void {
-    assert(!this.#dropped.has(kid), `property 10: ${kid} came back`);
-    assert(!this.#revoked.has(kid), `property 8: ${kid} came back`);
-    assert.equal(this.#algorithms.get(kid) ?? algorithm, algorithm, 'property 10: algorithm');
-    this.#algorithms.set(kid, algorithm);
-  }
-
-  /** Property 2 by the stamps; and that no stamp is ever moved and no grace shortened. */
-  #checkKeyChange(key: Key, after: Keyring, step: Step, spec: KeySetSpec): void {
-    const now = after.keys.find(({ kid }) => kid === key.kid);
-    if (now === undefined) {
-      this.#dropped.add(key.kid);
-      if (step.kind === 'Revoke' || key.phase === 'Standby') return;
-      assert(key.phase === 'Retired' && key.retireConfirmedAt !== null, 'property 2: dropped before it was retired');
-      const { maxTokenLifetimeMs, propagationMs, clockSkewMs } = key.graces;
-      const kept = after.maxTime - key.retireConfirmedAt;
-      assert(kept >= maxTokenLifetimeMs + propagationMs + clockSkewMs, `property 2: ${key.kid} kept ${kept} ms`);
-      return;
-    }
-    assert(key.publishedAt === null || now.publishedAt === key.publishedAt, 'property 6: publishedAt moved');
-    if (key.phase === 'Standby' && now.phase === 'Active') this.#checkPublishedBeforeSigning(key, now, spec);
-    if (key.phase === 'Standby' || now.phase === 'Standby') return;
-    assert(now.graces.maxTokenLifetimeMs >= key.graces.maxTokenLifetimeMs, 'property 2: T shortened');
-    assert(now.graces.propagationMs >= key.graces.propagationMs, 'property 2: P shortened');
-    if (key.phase === 'Retired' && now.phase === 'Retired' && key.retireConfirmedAt !== null) {
-      assert.equal(now.retireConfirmedAt, key.retireConfirmedAt, 'property 6: retireConfirmedAt moved');
+    if (step.kind === 'Halt') this.count.halts++;
+    if (step.kind === 'Wait') this.#tokenLifetimeMs = spec.maxTokenLifetimeMs;
+    this.#promises.checkPlan(decision, (kid) => this.readers.without(kid));
+    if (step.kind === 'Create') {
+      const lost = this.store.lostSerial();
+      assert(step.serial === (lost ?? 0) + 1, 'property 5: a new keyring begins below what was written');
+      assert(lost === null || lost === spec.acceptedLoss, 'property 9: a lost keyring is made anew');
     }
   }
 
-  #checkSecrecy({ verificationKeys, jwks }: KeySetOutputs): void {
-    assert(!JSON.stringify([verificationKeys, jwks]).includes('private'), 'property 11: private members in outputs');
-    assert(jwks === null || jwks.keys.every((key) => !Object.hasOwn(key, 'k')), 'property 11: a secret in the JWKS');
+  onKeyring(next: Keyring, decision: Decision): void {
+    const { step } = decision;
+    assert.equal(this.trouble, null, 'property 9: a keyring is written over a lost one');
+    assert.equal(this.store.keyring, decision.keyring, 'property 4: a keyring is written that was not the one read');
+    this.#promises.checkKeyring(next, decision, this.time);
+    this.count.writes++;
+    this.#history = [...this.#history.slice(-20), next];
+    if (step.kind === 'Revoke') this.readers.giveUp([step.kid]);
+    const activated = step.kind === 'Activate' || (step.kind === 'Revoke' && step.successor !== null);
+    if (activated) this.count.activations++;
+    if (step.kind === 'Create' || (step.kind === 'Revoke' && step.successor?.kind === 'NewKey')) {
+      this.readers.force(activeKey(next).kid);
+    }
+  }
+
+  onOutputs(outputs: KeySetOutputs, decision: Decision): void {
+    const messages = this.store.escrow?.messages ?? {};
+    this.#promises.checkOutputs(outputs, decision, messages, this.#tokenLifetimeMs, this.time);
+    this.readers.publish(outputs, this.time);
+  }
+
+  onErase({ spec, keyring }: Decision): void {
+    if (spec.escrow === null || spec.deletion?.forced === true || keyring === null) return;
+    for (const { kid } of keyring.keys) {
+      assert(this.store.escrow?.messages[kid] !== undefined, `deletion: ${kid} goes before it is escrowed`);
+    }
+  }
+
+  onConflict(): void {
+    this.count.conflicts++;
+  }
+
+  #delete(deletion: DeletionSpec, turns: readonly Who[]): void {
+    this.respec({ deletion });
+    this.#released = false;
+    for (let turn = 0; turn < 240 && !this.#released; turn++) {
+      this.move(turns[turn % turns.length] ?? 0, turn % 11 === 0 ? 'crashes' : 'works');
+    }
+  }
+
+  /** `acceptedLoss`: by what a new keyring may be made over traces of the old one. */
+  #startAnew(acceptedLoss: number | null): void {
+    this.readers.startAnew();
+    this.#promises.startAnew();
+    this.#history = [];
+    this.trouble = null;
+    this.respec({ acceptedLoss });
+  }
+
+  #putBack(keyring: Keyring): void {
+    this.#promises.restored(keyring);
+    this.store.replaceKeyring(keyring);
+    this.respec({ acceptedLoss: null });
+    this.trouble = null;
+    this.count.restores++;
+  }
+
+  #crashAll(): void {
+    for (const controller of this.#controllers) controller.crash();
   }
 }

@@ -1,6 +1,6 @@
-import { createHmac } from 'node:crypto';
-import type { JwtAuthenticator } from '../../../policy/bundle/types.ts';
+import { JWT_ALGORITHMS, type JwtAuthenticator } from '../../../policy/bundle/types.ts';
 import type { TokenRefusal } from '../token-verifier.ts';
+import { algorithmAttacks } from './algorithm-attacks.ts';
 import { encodePart, makeTestKey, mintToken, testAuthenticator, validClaims } from './token-fixtures.ts';
 
 /** What is tried, the token, why it must be refused, and an honest token that differs as little as possible. */
@@ -16,12 +16,14 @@ export function tokenAttacks(
 ): { readonly authenticators: readonly JwtAuthenticator[]; readonly attacks: readonly TokenAttack[] } {
   const seconds = Math.floor(now / 1000);
   const es = makeTestKey('ES256', 'es');
-  const rs = makeTestKey('RS256', 'rs');
-  const hs = makeTestKey('HS256', 'hs');
+  const others = JWT_ALGORITHMS.filter((algorithm) => algorithm !== 'ES256').map((algorithm) =>
+    makeTestKey(algorithm, algorithm.toLowerCase()),
+  );
+  const keys = [es, ...others];
   const foreign = makeTestKey('ES256', 'es');
   const other = makeTestKey('ES256', 'other');
   const authenticators = [
-    testAuthenticator([es, rs, hs], { requiredClaims: ['sub', 'tenant_id'] }),
+    testAuthenticator(keys, { requiredClaims: ['sub', 'tenant_id'] }),
     testAuthenticator([other], { name: 'partner', issuer: 'https://partner.example', requiredClaims: [] }),
   ];
 
@@ -37,12 +39,6 @@ export function tokenAttacks(
   }
   function withoutClaim(name: string): string {
     return mintToken(es, Object.fromEntries(Object.entries(claims).filter(([claim]) => claim !== name)));
-  }
-  /** The RSA public key, as PEM and as JWK text, is no secret: an HMAC by it must not count (RFC 8725 §2.1). */
-  function hmacByPublicKey(): string {
-    const input = `${encodePart({ alg: 'HS256', kid: 'rs' })}.${validPayload}`;
-    const mac = createHmac('sha256', JSON.stringify(rs.verification.jwk)).update(input).digest('base64url');
-    return `${input}.${mac}`;
   }
   /** A last character that decodes to the same bytes but carries non-zero trailing bits. */
   function trailingBits(part: string): string {
@@ -65,20 +61,14 @@ export function tokenAttacks(
 
   const text = JSON.stringify(claims).slice(0, -1);
   const attacks: readonly TokenAttack[] = [
+    ...algorithmAttacks(keys, claims),
     ['alg none, no signature', `${encodePart({ alg: 'none', kid: 'es' })}.${validPayload}.`, 'algorithm', valid],
     ['alg NoNe', withHeader({ alg: 'NoNe' }), 'algorithm', valid],
     ['alg none with the signature left', withHeader({ alg: 'none' }), 'algorithm', valid],
     ['no alg', mintToken(es, claims, { kid: 'es' }), 'malformed', valid],
     ['alg in lower case', withHeader({ alg: 'es256' }), 'algorithm', valid],
     ['alg as a list', withHeader({ alg: ['ES256'] }), 'malformed', valid],
-    ['an algorithm nobody asked for', withHeader({ alg: 'ES384' }), 'algorithm', valid],
-    ["HS256 with the RSA key's kid", hmacByPublicKey(), 'algorithm', mintToken(rs, claims)],
-    [
-      "RS256 with the EC key's kid",
-      mintToken(rs, claims, { alg: 'RS256', kid: 'es' }),
-      'algorithm',
-      mintToken(rs, claims),
-    ],
+    ['an algorithm nobody asked for', withHeader({ alg: 'ES512' }), 'algorithm', valid],
     ['no kid', mintToken(es, claims, { alg: 'ES256' }), 'unknown_key', valid],
     ['an unknown kid', withHeader({ kid: 'nobody' }), 'unknown_key', valid],
     ['kid in other case', withHeader({ kid: 'ES' }), 'unknown_key', valid],
@@ -86,12 +76,6 @@ export function tokenAttacks(
     ['kid __proto__', withHeader({ kid: '__proto__' }), 'unknown_key', valid],
     ['kid as a number', withHeader({ kid: 1 }), 'malformed', valid],
     ['a foreign key under our kid', mintToken(foreign, claims), 'signature', valid],
-    [
-      "our HMAC kid, another's secret",
-      mintToken(makeTestKey('HS256', 'x'), claims, { alg: 'HS256', kid: 'hs' }),
-      'signature',
-      mintToken(hs, claims),
-    ],
     [
       'a payload exchanged',
       `${validHeader}.${withClaims({ sub: 'root' }).split('.')[1]}.${validSignature}`,
@@ -106,7 +90,6 @@ export function tokenAttacks(
     ],
     ['an empty signature', `${validHeader}.${validPayload}.`, 'malformed', valid],
     ['a signature cut short', valid.slice(0, -2), 'signature', valid],
-    ['ES256 with a zero signature', `${validHeader}.${validPayload}.${'A'.repeat(86)}`, 'signature', valid],
     ['padding', `${valid}=`, 'malformed', valid],
     ['padding of the payload', `${validHeader}.${validPayload}==.${validSignature}`, 'malformed', valid],
     ['a space behind', `${valid} `, 'malformed', valid],

@@ -1,29 +1,40 @@
-import { createHash, createHmac, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { constants, createHash, createHmac, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import type { JwtAlgorithm, JwtAuthenticator, VerificationKey } from '../../../policy/bundle/types.ts';
+import { KEY_SHAPES } from '../../../policy/keys/algorithms.ts';
 
 /** For tests: a key that signs, and its verification half as a bundle carries it. */
 export interface TestKey {
   readonly verification: VerificationKey;
-  /** Signs any bytes by the key's algorithm, as JWS wants it. */
-  readonly sign: (input: Buffer) => Buffer;
+  /** JWK with all members, for other signers. */
+  readonly privateJwk: Readonly<Record<string, string>>;
+  /** Signs any bytes by the key's algorithm, as JWS wants it; or by another one that takes keys of this type. */
+  readonly sign: (input: Buffer, as?: JwtAlgorithm) => Buffer;
 }
 
 /** For tests: a fresh key pair or secret. `kid` defaults to a digest of the public members. */
 export function makeTestKey(algorithm: JwtAlgorithm, kid?: string): TestKey {
-  if (algorithm === 'HS256') {
-    const secret = createHash('sha256').update(`key ${kid}`).digest();
+  const { kty, crv = '', secretBytes } = KEY_SHAPES[algorithm];
+  if (kty === 'oct') {
+    const secret = createHash('sha512').update(`key ${kid}`).digest().subarray(0, secretBytes);
+    const jwk = { kty, k: secret.toString('base64url') };
     return {
-      verification: { kid: kid ?? 'hmac-1', algorithm, jwk: { kty: 'oct', k: secret.toString('base64url') } },
-      sign: (input) => createHmac('sha256', secret).update(input).digest(),
+      verification: { kid: kid ?? 'hmac-1', algorithm, jwk },
+      privateJwk: jwk,
+      sign: (input, as = algorithm) =>
+        createHmac(hashOf(as) ?? '', secret)
+          .update(input)
+          .digest(),
     };
   }
-  const pair =
-    algorithm === 'ES256'
-      ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
-      : generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const { privateKey, publicKey } = {
+    RSA: () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
+    EC: () => generateKeyPairSync('ec', { namedCurve: crv }),
+    OKP: () => generateKeyPairSync('ed25519'),
+  }[kty]();
   return {
-    verification: verificationKey(pair.publicKey, algorithm, kid),
-    sign: (input) => rawSign(input, pair.privateKey),
+    verification: verificationKey(publicKey, algorithm, kid),
+    privateJwk: privateKey.export({ format: 'jwk' }) as Record<string, string>,
+    sign: (input, as = algorithm) => rawSign(input, privateKey, as),
   };
 }
 
@@ -35,8 +46,17 @@ export function verificationKey(publicKey: KeyObject, algorithm: JwtAlgorithm, k
   return { kid: kid ?? digest, algorithm, jwk };
 }
 
-function rawSign(input: Buffer, privateKey: KeyObject): Buffer {
-  return sign('sha256', input, { key: privateKey, dsaEncoding: 'ieee-p1363' });
+function hashOf(algorithm: JwtAlgorithm): string | null {
+  return algorithm === 'EdDSA' ? null : `sha${algorithm.slice(2)}`;
+}
+
+function rawSign(input: Buffer, key: KeyObject, algorithm: JwtAlgorithm): Buffer {
+  const padding = { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 };
+  return sign(hashOf(algorithm), input, {
+    key,
+    dsaEncoding: 'ieee-p1363',
+    ...(algorithm === 'PS256' ? padding : {}),
+  });
 }
 
 /** For tests: one part of a token, from a JSON value or from exact text. */
