@@ -1,12 +1,19 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 import { main } from './main.ts';
 
 async function run(...argv: string[]) {
   let [stdout, stderr] = ['', ''];
   const code = await main(argv, {
-    stdout: { write: (text) => (stdout += text) },
+    stdin: Readable.from([]),
+    stdout: {
+      write: (text: string | Uint8Array, done?: () => void) => {
+        stdout += text;
+        done?.();
+      },
+    },
     stderr: { write: (text) => (stderr += text) },
     now: () => 0,
   });

@@ -1,36 +1,50 @@
 #!/usr/bin/env node
 import { didYouMean } from '../policy/api/nearest.ts';
 import { packageVersion } from '../runtime/version.ts';
-import type { CommandIo } from './token/run-token.ts';
+import type { FernetIo } from './fernet/run-fernet.ts';
+import type { RevokeIo } from './keys/run-revoke.ts';
 
 const HELP = `portcullis COMMAND [FLAGS]
 
 Commands:
   local    guard one application with the policies of a directory
   token    print a token signed by the active key of a key set
+  fernet   encrypt, decrypt and rotate what is stored, by the keys of a Fernet key set or of a file
+  escrow   encrypt a file for cold storage, with OpenPGP
 
 In a cluster (also as kubectl portcullis COMMAND):
   status   which Services are guarded, by which policies, and how each pod stands
   protect  restart a Service's pods and wait until they enforce its policies
   explain  what a pod's sidecar would do with a request
+  keys     key sets: what signs now, what is next, and what they wait for; keys restore brings lost keys back
+  rotate   let a new key sign as soon as every pod has it
+  revoke   refuse every token of a key, at once
 
   --help     this text; portcullis COMMAND --help lists the flags of a command
   --version  the version, alone on its line
 `;
 
-type Command = (argv: readonly string[], io: CommandIo) => Promise<number>;
+/** All that commands read from and write to. */
+type MainIo = FernetIo & RevokeIo;
+
+type Command = (argv: readonly string[], io: MainIo) => Promise<number>;
 
 /** By name; loaded when used, because a token is made in half the time that loading a sidecar takes. */
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   local: async () => (await import('./local/run-local.ts')).runLocal,
   token: async () => (await import('./token/run-token.ts')).runToken,
+  fernet: async () => (await import('./fernet/run-fernet.ts')).runFernet,
+  escrow: async () => (await import('./escrow/run-escrow.ts')).runEscrow,
   status: async () => (await import('./kube/run-status.ts')).runStatus,
   protect: async () => (await import('./kube/run-protect.ts')).runProtect,
   explain: async () => (await import('./kube/run-explain.ts')).runExplain,
+  keys: async () => (await import('./keys/run-keys.ts')).runKeys,
+  rotate: async () => (await import('./keys/run-rotate.ts')).runRotate,
+  revoke: async () => (await import('./keys/run-revoke.ts')).runRevoke,
 };
 
 /** The program: `argv` without node and script. Resolves to the exit code; 2 when it was called wrongly. */
-export async function main(argv: readonly string[], io: CommandIo): Promise<number> {
+export async function main(argv: readonly string[], io: MainIo): Promise<number> {
   const [name = '', ...rest] = argv;
   if (name === '--help' || name === '-h' || name === 'help') {
     io.stdout.write(HELP);
@@ -51,6 +65,9 @@ if (import.meta.main) {
   // Whoever reads our output may leave (`| head`, a log shipper that restarts): that is no reason to stop serving.
   for (const output of [process.stdout, process.stderr]) output.on('error', () => {});
   process.exitCode = await main(process.argv.slice(2), {
+    get stdin() {
+      return process.stdin; // only when read: a terminal that nobody reads must not keep us from ending
+    },
     stdout: process.stdout,
     stderr: process.stderr,
     now: Date.now,
