@@ -72,5 +72,7 @@ async function helm(world: World, ...args: string[]): Promise<void> {
     '--tail=30',
     '--prefix',
   ]);
-  throw new Error(`helm ${args.join(' ')} failed:\n${stderr}${stdout}\n${pods.stdout}\n${logs.stdout}${logs.stderr}`);
+  // Node shows the line of a fault: in a bundle that is all of it.
+  const shown = `${stderr}${stdout}\n${pods.stdout}\n${logs.stdout}${logs.stderr}`.replace(/^(.{300}).*/gm, '$1…');
+  throw new Error(`helm ${args.join(' ')} failed:\n${shown}`);
 }

@@ -41,6 +41,14 @@ export function hastyKeys(): Manifest {
   return keys;
 }
 
+/** Keys that rotate when they are told to: T 20s, R 10m, P 1s, C 0s, S 1s. */
+export function calmKeys(): Manifest {
+  const keys = hastyKeys();
+  keys.spec.rotation = { period: '10m', prePublish: '2s' };
+  keys.spec.propagation = '1s';
+  return keys;
+}
+
 /** The example's AccessPolicy. */
 export function accessPolicy(): Manifest {
   return example('policies/access.yaml')[0];

@@ -24,7 +24,7 @@ export interface World {
   /** Runs any command in the cluster's network with its kubeconfig, whatever its exit code. */
   run(command: string, args: readonly string[], stdin?: string): Promise<CommandResult>;
   /** Runs the kubectl plugin. */
-  portcullis(args: readonly string[]): Promise<CommandResult>;
+  portcullis(args: readonly string[], stdin?: string): Promise<CommandResult>;
   /** The object, or null. */
   get(kind: string, name: string, namespace?: string): Promise<Manifest | null>;
   list(kind: string, namespace: string, selector?: string): Promise<readonly Manifest[]>;
@@ -60,7 +60,7 @@ export async function worldFor(t: TestContext): Promise<World | undefined> {
     client,
     run,
     kubectl,
-    portcullis: (args) => run(process.execPath, [join(ROOT, 'cli/main.ts'), ...args]),
+    portcullis: (args, stdin) => run(process.execPath, [join(ROOT, 'cli/main.ts'), ...args], stdin),
     get: (kind, name, namespace = 'default') => json(['get', kind, name, '-n', namespace]),
     list: async (kind, namespace, selector) =>
       (await json(['get', kind, '-n', namespace, ...(selector === undefined ? [] : ['-l', selector])])).items,
