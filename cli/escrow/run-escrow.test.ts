@@ -24,7 +24,12 @@ async function run(...argv: string[]) {
   let [stdout, stderr] = ['', ''];
   const code = await runEscrow(argv, {
     stdin: Readable.from([Buffer.from([0, 0xff]), Buffer.from('\n')]),
-    stdout: { write: (text) => (stdout += text) },
+    stdout: {
+      write: (data, done) => {
+        stdout += data;
+        done?.();
+      },
+    },
     stderr: { write: (text) => (stderr += text) },
     now: Date.now,
   });
@@ -80,7 +85,11 @@ const refused: readonly { name: string; argv: readonly string[]; says: RegExp }[
     says: /--recipient \S+secret\.asc is a PRIVATE key/,
   },
   { name: 'no such file', argv: ['encrypt', join(scratch, 'none'), '--recipient', key], says: /ENOENT.*none/ },
-  { name: 'a directory', argv: ['encrypt', scratch, '--recipient', key], says: /EISDIR/ },
+  {
+    name: 'a directory',
+    argv: ['encrypt', scratch, '--recipient', key],
+    says: new RegExp(`escrow: ${scratch}: EISDIR`),
+  },
   {
     name: 'a folder that is not there',
     argv: ['encrypt', file, '--recipient', key, '-o', `${key}/x`],
@@ -116,4 +125,17 @@ test('an input that breaks off leaves what was there before, and nothing else', 
   assert.equal(await code, 2);
   assert.equal(await readFile(output, 'utf8'), 'kept');
   assert.deepEqual(await readdir(scratch), before);
+});
+
+test('a full disk behind standard output is no success', async () => {
+  let stderr = '';
+  const code = await runEscrow(['encrypt', file, '--recipient', key, '--output', '-'], {
+    stdin: Readable.from([]),
+    stdout: {
+      write: (_, done) => done?.(Object.assign(new Error('ENOSPC: no space left on device'), { syscall: 'write' })),
+    },
+    stderr: { write: (text) => (stderr += text) },
+    now: Date.now,
+  });
+  assert.deepEqual([code, stderr], [2, 'portcullis escrow: ENOSPC: no space left on device\n']);
 });

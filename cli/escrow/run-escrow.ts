@@ -3,9 +3,10 @@ import { open, readFile, rename, rm } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { ReadableStream } from 'node:stream/web';
-import { parseArgs } from 'node:util';
 import { encryptTo, type PublicKey, readPublicKey } from '../../operator/escrow/open-pgp.ts';
 import { PortcullisError } from '../../policy/errors.ts';
+import { parseFlags } from '../parse-flags.ts';
+import { type StreamedOutput, written } from '../streamed-output.ts';
 import type { CommandIo } from '../token/run-token.ts';
 
 const HELP = `portcullis escrow encrypt FILE --recipient KEYFILE [--recipient KEYFILE]... [--output FILE] [--force]
@@ -22,9 +23,19 @@ The file is read as it is written, so it may be of any size. Nothing is signed: 
 Exit code: 0, or 2 when nothing was encrypted; the reason is on standard error.
 `;
 
+const MORE = 'see portcullis escrow --help';
+
+const FLAGS = {
+  recipient: { type: 'string', multiple: true },
+  output: { type: 'string', short: 'o' },
+  force: { type: 'boolean' },
+  help: { type: 'boolean' },
+} as const;
+
 /** What the command also reads and writes. */
 export interface EscrowIo extends CommandIo {
   readonly stdin: AsyncIterable<Uint8Array>;
+  readonly stdout: StreamedOutput['stdout'];
 }
 
 /** The command `portcullis escrow`: `argv` without the command's name. Resolves to the exit code, 0 or 2; see HELP. */
@@ -43,7 +54,7 @@ export async function runEscrow(argv: readonly string[], io: EscrowIo): Promise<
 }
 
 async function runEncrypt(argv: readonly string[], io: EscrowIo): Promise<void> {
-  const { values, positionals } = parse(argv);
+  const { values, positionals } = parseFlags(argv, FLAGS, MORE, true);
   const { help, recipient = [], force = false } = values;
   if (help) return void io.stdout.write(HELP);
   const [file] = positionals;
@@ -56,12 +67,13 @@ async function runEncrypt(argv: readonly string[], io: EscrowIo): Promise<void> 
   const content = Readable.toWeb(input) as ReadableStream<Uint8Array>;
   const encrypted = Readable.fromWeb((await encryptTo(recipients, content, now)) as ReadableStream);
   try {
-    if (output === '-') for await (const chunk of encrypted) io.stdout.write(String(chunk));
+    if (output === '-') for await (const chunk of encrypted) await written(io, String(chunk));
     else await writeTo(output, encrypted, force);
   } catch (cause) {
     if (!isSystemError(cause)) throw cause;
     const remedy = cause.code === 'EEXIST' ? '; name another with --output, or replace it with --force' : '';
-    throw new PortcullisError('config_invalid', `${cause.message}${remedy}`, { cause });
+    const at = cause.syscall === 'read' ? `${file}: ` : ''; // what cannot be opened is named already
+    throw new PortcullisError('config_invalid', `${at}${cause.message}${remedy}`, { cause });
   }
   if (output !== '-') {
     const to = recipients.map(({ fingerprint }) => fingerprint).join(', ');
@@ -91,27 +103,10 @@ async function readRecipient(path: string, now: number): Promise<PublicKey> {
   return read;
 }
 
-function parse(argv: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...argv],
-      allowPositionals: true,
-      options: {
-        recipient: { type: 'string', multiple: true },
-        output: { type: 'string', short: 'o' },
-        force: { type: 'boolean' },
-        help: { type: 'boolean' },
-      },
-    });
-  } catch (error) {
-    throw usage((error as Error).message);
-  }
-}
-
 function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && 'syscall' in error;
 }
 
 function usage(message: string): PortcullisError {
-  return new PortcullisError('config_invalid', `${message}; see portcullis escrow --help`);
+  return new PortcullisError('config_invalid', `${message}; ${MORE}`);
 }

@@ -1,16 +1,19 @@
 import { randomBytes } from 'node:crypto';
-import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 import { parseDuration } from '../../policy/api/duration.ts';
 import { didYouMean } from '../../policy/api/nearest.ts';
 import { PortcullisError } from '../../policy/errors.ts';
 import { FERNET_KEY_BYTES, formatFernetKey } from '../../policy/fernet/fernet-key.ts';
+import { isExpected } from '../expected-error.ts';
 import { KUBE_FLAGS, type KubeValues } from '../kube/kube-flag-names.ts';
+import { parseFlags } from '../parse-flags.ts';
+import { type StreamedOutput, written } from '../streamed-output.ts';
 import type { CommandIo } from '../token/run-token.ts';
 import { COMMAND_HELP, FERNET_HELP } from './help.ts';
 import type { TransformOptions } from './message-transform.ts';
 import { type KeySource, readKeys } from './read-keys.ts';
 import { transformLines, transformWhole } from './transform-input.ts';
 
+const MORE = 'see --help';
 const IV_BYTES = 16;
 /** Where a file's name belongs some will write a key, and the error would show it. */
 const KEY_TEXT = /[\w-]{43}=/g;
@@ -25,10 +28,10 @@ const FLAGS = {
   lines: { type: 'boolean' },
 } as const;
 
-/** What the command also reads, and bytes out: a full disk must not pass for success. */
+/** What the command also reads and writes. */
 export interface FernetIo extends CommandIo {
   readonly stdin: AsyncIterable<Uint8Array>;
-  readonly stdout: { write(data: string | Uint8Array, done?: (error?: Error | null) => void): unknown };
+  readonly stdout: StreamedOutput['stdout'];
 }
 
 type Action = TransformOptions['action'];
@@ -50,16 +53,15 @@ export async function runFernet(argv: readonly string[], io: FernetIo): Promise<
     if (!isKnown) throw unknownCommand(command);
     return await (command === 'keygen' ? runKeygen(rest, io) : runAction(command, rest, io, say));
   } catch (error) {
-    if (!isExpected(error)) throw error;
+    if (!isExpected(error) && !isSystemError(error)) throw error;
     say(error.message);
     return 2;
   }
 }
 
-/** Ours, the API server's (named, because its class is not loaded without --secret), or the system's of input or output. */
-function isExpected(error: unknown): error is Error {
-  if (!(error instanceof Error)) return false;
-  return error instanceof PortcullisError || error.name === 'KubeError' || 'syscall' in error;
+/** Of input or output. */
+function isSystemError(error: unknown): error is Error {
+  return error instanceof Error && 'syscall' in error;
 }
 
 function isCommand(text: string): text is Action | 'keygen' {
@@ -67,7 +69,7 @@ function isCommand(text: string): text is Action | 'keygen' {
 }
 
 async function runKeygen(argv: readonly string[], io: FernetIo): Promise<number> {
-  const { help } = parse(argv, HELP_FLAG);
+  const { help } = parseFlags(argv, HELP_FLAG, MORE).values;
   await written(io, help ? COMMAND_HELP.keygen : `${formatFernetKey(randomBytes(FERNET_KEY_BYTES))}\n`);
   return 0;
 }
@@ -78,7 +80,7 @@ async function runAction(
   io: FernetIo,
   say: (message: string) => unknown,
 ): Promise<number> {
-  const { help, ttl, 'double-base64': doubleBase64 = false, lines, ...values } = parse(argv, FLAGS);
+  const { help, ttl, 'double-base64': doubleBase64 = false, lines, ...values } = parseFlags(argv, FLAGS, MORE).values;
   if (help) {
     io.stdout.write(COMMAND_HELP[action]);
     return 0;
@@ -94,13 +96,6 @@ async function runAction(
   };
   const transform = lines ? transformLines : transformWhole;
   return transform(options, { input: io.stdin, write: (bytes) => written(io, bytes), say });
-}
-
-/** Rejects when the data could not be written. */
-function written({ stdout }: FernetIo, data: string | Buffer): Promise<void> {
-  return new Promise((resolve, reject) => {
-    stdout.write(data, (error) => (error ? reject(error) : resolve()));
-  });
 }
 
 interface SourceValues extends KubeValues {
@@ -122,14 +117,6 @@ function parseTtl(text: string): number {
   throw usage(`--ttl must be a duration such as 90s, 24h or 1h30m, not ${JSON.stringify(text)}`);
 }
 
-function parse<Options extends ParseArgsOptionsConfig>(argv: readonly string[], options: Options) {
-  try {
-    return parseArgs({ args: [...argv], options }).values;
-  } catch (error) {
-    throw usage(error instanceof Error ? error.message : String(error));
-  }
-}
-
 function unknownCommand(command: string): PortcullisError {
   const known = Object.keys(COMMAND_HELP);
   const choice = `; there are ${known.join(', ')}`;
@@ -138,5 +125,5 @@ function unknownCommand(command: string): PortcullisError {
 }
 
 function usage(message: string): PortcullisError {
-  return new PortcullisError('config_invalid', `${message}; see --help`);
+  return new PortcullisError('config_invalid', `${message}; ${MORE}`);
 }

@@ -157,6 +157,28 @@ test('revoked keys do not come back, and a revoked active key is replaced before
   assert.ok(kids.includes(retired) && !kids.includes(active) && !kids.includes(standby));
 });
 
+test('an old escrow brings no revoked key back to sign, though the resource was made again without its revocations', async () => {
+  for (const remembers of ['keyring', 'escrow'] as const) {
+    const drill = await rotated();
+    const { escrow: old, spec } = drill;
+    const stolen = old.index!.keys.find(({ phase }) => phase === 'Active')!.kid;
+    const revocations = [{ kid: stolen, reason: 'stolen' }];
+    drill.spec = { ...spec, revocations };
+    await drill.reconcile();
+    if (remembers === 'escrow') drill.store.keyring = null;
+    else drill.store.escrow = old;
+    const again = { escrow: old, replace: true, acceptLoss: true };
+    const error = await refusal(drill.restore({ ...again, revocations: [] }));
+    assert.match(
+      error.message,
+      new RegExp(`${stolen}, which signs by the escrow, was revoked since.* --unknown -n auth`),
+    );
+    await drill.restore(again);
+    assert.equal((await drill.reconcile()).end.kind, 'Wait');
+    assert.ok(!drill.kids.some(([kid]) => kid === stolen));
+  }
+});
+
 test('what is newer than the escrow is never lost in silence', async () => {
   const drill = await rotated();
   const old = drill.escrow;
@@ -171,6 +193,7 @@ test('what is newer than the escrow is never lost in silence', async () => {
         escrow: old,
         store: {
           readOutputs: async () => (source === 'outputs' ? drill.store.outputs : null),
+          readEscrow: async () => null,
           readTraces: async () => (source === 'traces' ? { serial } : null),
           readKeyring: async () => null,
           writeKeyring: async () => assert.fail('written'),

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { KeySetStore, StoredKeyring } from '../../operator/signing-keys/key-set-store.ts';
 import { PortcullisError } from '../../policy/errors.ts';
 import type { Escrow } from '../../policy/keys/escrow.ts';
-import type { KeyMaterial, Keyring, KeyringWithoutMaterial } from '../../policy/keys/keyring.ts';
+import type { KeyMaterial, Keyring, KeyringState, KeyringWithoutMaterial } from '../../policy/keys/keyring.ts';
 import type { KeySetOutputs } from '../../policy/keys/outputs.ts';
 import { render } from '../../policy/keys/render.ts';
 import { restorableKeys, restoreKeyring } from '../../policy/keys/restore.ts';
@@ -19,7 +19,7 @@ export interface Sighting {
 export interface RestoreInput {
   /** `namespace/name`. */
   readonly keySet: string;
-  readonly store: Pick<KeySetStore, 'readOutputs' | 'readTraces' | 'readKeyring' | 'writeKeyring'>;
+  readonly store: Pick<KeySetStore, 'readOutputs' | 'readEscrow' | 'readTraces' | 'readKeyring' | 'writeKeyring'>;
   readonly escrow: Escrow;
   /** Those of the resource. */
   readonly revocations: readonly Revocation[];
@@ -49,6 +49,7 @@ export interface Restored {
 export async function restoreKeySet(input: RestoreInput): Promise<Restored> {
   const { keySet, store, escrow, acceptLoss } = input;
   const outputs = await store.readOutputs();
+  const before = await readIndex(store);
   const traces = await store.readTraces();
   const stored = await readKeyring(store);
   if (stored !== null && !input.replace) {
@@ -56,11 +57,13 @@ export async function restoreKeySet(input: RestoreInput): Promise<Restored> {
     throw refused(`${found}; nothing was done. To put the escrow's in its place: --replace`);
   }
   const written = requireIndex(escrow, keySet);
-  const index = stored === null ? written : remembering(written, stored.keyring);
+  const known = [before, stored?.keyring ?? null].filter((keyring) => keyring !== null);
+  requireActiveUnrevoked(written, known, input.revocations);
+  const index = known.reduce(remembering, written);
   const revocations = [...input.revocations, ...index.tombstones];
   const seen: readonly Sighting[] = [
     input.status,
-    { serial: traces?.serial ?? 0, kids: [] },
+    { serial: Math.max(traces?.serial ?? 0, before?.serial ?? 0), kids: [] },
     ...(outputs === null ? [] : [{ serial: outputs.serial, kids: kidsOf(outputs) }]),
     ...(stored === null ? [] : sightingsOf(stored.keyring, written)),
   ];
@@ -99,8 +102,35 @@ function requireIndex({ index }: Escrow, keySet: string): KeyringWithoutMaterial
   return index;
 }
 
-/** The index, with the tombstones and the time of the keyring that it replaces. */
-function remembering(index: KeyringWithoutMaterial, { tombstones, maxTime }: Keyring): KeyringWithoutMaterial {
+/** The index of the escrow that is in the store, which need not be the one that is restored; null: none, or it is damaged. */
+async function readIndex(store: RestoreInput['store']): Promise<KeyringState | null> {
+  try {
+    const index = (await store.readEscrow())?.escrow.index;
+    return index ?? null;
+  } catch (error) {
+    if (error instanceof PortcullisError && error.code === 'keyring_invalid') return null;
+    throw error;
+  }
+}
+
+/** The one revoked key that would come back is the one that signs: the planner replaces it, if the resource says so. */
+function requireActiveUnrevoked(
+  { keySet, keys }: KeyringWithoutMaterial,
+  known: readonly KeyringState[],
+  revocations: readonly Revocation[],
+): void {
+  const active = keys.find(isActive)?.kid;
+  const isRevoked = known.some(({ tombstones }) => tombstones.some(({ kid }) => kid === active));
+  if (!isRevoked || revocations.some(({ kid }) => kid === active)) return;
+  const [namespace, name] = keySet.split('/');
+  const remedy = `kubectl portcullis revoke ${name} ${active} --unknown -n ${namespace} --reason TEXT`;
+  throw refused(
+    `key ${active}, which signs by the escrow, was revoked since, and spec.revocations does not say so: ${remedy}`,
+  );
+}
+
+/** The index, with the tombstones and the time of another keyring of the key set. */
+function remembering(index: KeyringWithoutMaterial, { tombstones, maxTime }: KeyringState): KeyringWithoutMaterial {
   const known = new Set([...index.tombstones, ...index.keys.filter(isActive)].map(({ kid }) => kid));
   const others = tombstones.filter(({ kid }) => !known.has(kid));
   return { ...index, tombstones: [...index.tombstones, ...others], maxTime: Math.max(index.maxTime, maxTime) };

@@ -4,6 +4,7 @@ import { SIGNING_KEY_SETS } from '../../operator/resources.ts';
 import { parseDuration } from '../../policy/api/duration.ts';
 import { ANNOTATIONS } from '../../policy/api/names.ts';
 import { PortcullisError } from '../../policy/errors.ts';
+import { isJwt } from '../../policy/keys/algorithms.ts';
 import { runKubeCommand, usage } from '../kube/command.ts';
 import { KUBE_HELP } from '../kube/kube-flag-names.ts';
 import type { CommandIo } from '../token/run-token.ts';
@@ -77,7 +78,8 @@ export async function rotate(
   if (deletionTimestamp !== undefined) throw cannot('is being deleted; its keys change no more');
   if (before === undefined) throw cannot(`has no key yet; see portcullis keys ${name} -n ${namespace}`);
   const start = now();
-  const forecast = rotationForecast(decodeKeySet(object), object.status ?? {}, start);
+  const keySet = decodeKeySet(object);
+  const forecast = rotationForecast(keySet, object.status ?? {}, start);
   const requestedAt = new Date(start).toISOString();
   // The uid: never an object that has taken its place.
   const metadata = { ...(uid !== undefined && { uid }), annotations: { [ANNOTATIONS.rotateRequestedAt]: requestedAt } };
@@ -92,7 +94,7 @@ export async function rotate(
     await options.sleep(POLL_MS);
     active = (await findKeySet(client, options.namespace, options.keySet)).status?.activeKey ?? before;
   }
-  if (active !== before) people.write(`key ${active} signs now\n`);
+  if (active !== before) people.write(`key ${active} ${isJwt(keySet.spec.algorithm) ? 'signs' : 'encrypts'} now\n`);
   if (options.json) {
     const earliest = forecast.earliest === null ? null : rfc3339(forecast.earliest);
     const answer = { namespace, name, requestedAt, earliest, activeKey: active, rotated: active !== before };

@@ -1,17 +1,20 @@
-import { parseArgs } from 'node:util';
+import type { ParseArgsOptionsConfig } from 'node:util';
 import { PortcullisError } from '../../policy/errors.ts';
+import { isExpected } from '../expected-error.ts';
+import { parseFlags } from '../parse-flags.ts';
 import type { CommandIo } from '../token/run-token.ts';
 import { connectTo, type KubeTarget } from './connect.ts';
 import { KUBE_FLAGS } from './kube-flag-names.ts';
 
-type Flags = NonNullable<NonNullable<Parameters<typeof parseArgs>[0]>['options']>;
+const MORE = 'see --help';
+
 type Values = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
 
 /** A command that talks to a cluster. */
 export interface KubeCommand {
   readonly name: string;
   readonly help: string;
-  readonly flags: Flags;
+  readonly flags: ParseArgsOptionsConfig;
   /** Names of the arguments, for the error when some are missing; those in brackets may be left out. */
   readonly arguments: readonly string[];
   /** Resolves to the exit code. */
@@ -22,7 +25,12 @@ export interface KubeCommand {
 export async function runKubeCommand(command: KubeCommand, argv: readonly string[], io: CommandIo): Promise<number> {
   const { name, help, flags } = command;
   try {
-    const { values, positionals } = parse(argv, { ...KUBE_FLAGS, ...flags, help: { type: 'boolean' } });
+    const { values, positionals } = parseFlags(
+      argv,
+      { ...KUBE_FLAGS, ...flags, help: { type: 'boolean' } },
+      MORE,
+      true,
+    );
     if (values['help']) {
       io.stdout.write(help);
       return 0;
@@ -33,8 +41,8 @@ export async function runKubeCommand(command: KubeCommand, argv: readonly string
     }
     return await command.run(connectTo(values), positionals, values, plainly(io));
   } catch (error) {
-    if (!(error instanceof PortcullisError) && (error as Error).name !== 'KubeError') throw error;
-    plainly(io).stderr.write(`portcullis ${name}: ${(error as Error).message}\n`);
+    if (!isExpected(error)) throw error;
+    plainly(io).stderr.write(`portcullis ${name}: ${error.message}\n`);
     return 2;
   }
 }
@@ -49,15 +57,7 @@ function plainly({ stdout, stderr, now }: CommandIo): CommandIo {
   };
 }
 
-function parse(argv: readonly string[], options: Flags) {
-  try {
-    return parseArgs({ args: [...argv], options, allowPositionals: true });
-  } catch (cause) {
-    throw usage((cause as Error).message);
-  }
-}
-
 /** An error of how the command was called. */
 export function usage(message: string): PortcullisError {
-  return new PortcullisError('config_invalid', `${message}; see --help`);
+  return new PortcullisError('config_invalid', `${message}; ${MORE}`);
 }

@@ -153,10 +153,23 @@ for (const [from, to] of [
     assert.deepEqual(await world.store.readKeyring(), before);
     assert.match(
       world.said.at(-1) ?? '',
-      new RegExp(`stands still: auth/trading has keys of ${from}, and ${to} would`),
+      new RegExp(
+        `stands still: AlgorithmConflict: its keyring holds keys of ${from}, which spec.algorithm ${to} would`,
+      ),
     );
   });
 }
+
+test('a keyring that is lost: said where it would be, for there is no Secret', async () => {
+  const world = rotation();
+  await world.pass(keySet({}));
+  const directory = join(world.state, 'keys', 'auth.trading');
+  for (const file of await readdir(directory)) if (file.startsWith('keyring.')) await rm(join(directory, file));
+  await world.pass(keySet({}));
+  const trouble = world.trouble(keySet({})) ?? '';
+  assert.match(trouble, /^stands still: KeyringLost: .*regenerate@\d+; without a cluster the keyring is /);
+  assert.ok(trouble.endsWith(`${directory}/keyring.*.json: put a backup back`), trouble);
+});
 
 test('a Fernet set that cannot drop a key says at its cap what to do', async () => {
   const world = rotation();

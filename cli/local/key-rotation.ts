@@ -1,10 +1,9 @@
+import { dirname } from 'node:path';
 import { generateKey } from '../../operator/signing-keys/generate-key.ts';
 import { type ReconcileResult, reconcileKeySet } from '../../operator/signing-keys/reconcile-key-set.ts';
 import type { SigningKeySet } from '../../policy/api/signing-key-set.ts';
 import { PortcullisError } from '../../policy/errors.ts';
-import { isJwt } from '../../policy/keys/algorithms.ts';
 import { keySetSpecOf } from '../../policy/keys/key-set-spec-of.ts';
-import { activeKey } from '../../policy/keys/keyring.ts';
 import type { KeySetOutputs } from '../../policy/keys/outputs.ts';
 import type { KeySetSpec } from '../../policy/keys/spec.ts';
 import type { Acknowledgement } from '../../policy/keys/step.ts';
@@ -66,14 +65,13 @@ export class KeyRotation {
   ): Promise<number | null> {
     const name = nameOf(resource);
     try {
-      await requireSameUse(new DirectoryKeyStore(this.#state, spec), spec);
       const terms = tokenTermsOf(resource);
       const store =
         terms === null ? new DirectoryKeyStore(this.#state, spec) : await DirectoryKeyStore.open(this.#state, terms);
       const result = await reconcileKeySet({ spec, store, now: this.#now, generateKey, recipients, acknowledgements });
       for (const { message } of result.events) this.#say(`key set ${name}: ${message}`);
       if (result.outputs !== null) this.#outputs.set(name, result.outputs);
-      this.#mind(name, troubleIn(spec, result));
+      this.#mind(name, troubleIn(spec, result, dirname(store.exportsDirectory)));
       return result.end.kind === 'Release' ? null : result.end.until;
     } catch (error) {
       this.#mind(name, `stands still: ${error instanceof PortcullisError ? error.message : String(error)}`);
@@ -90,21 +88,17 @@ export class KeyRotation {
   }
 }
 
-/** As the API server does it: what encrypts does not sign. */
-async function requireSameUse(store: DirectoryKeyStore, { namespace, name, algorithm }: KeySetSpec): Promise<void> {
-  const keyring = (await store.readKeyring())?.keyring;
-  if (keyring === undefined) return;
-  const used = activeKey(keyring).algorithm;
-  if (isJwt(used) === isJwt(algorithm)) return;
-  throw new PortcullisError(
-    'config_invalid',
-    `${namespace}/${name} has keys of ${used}, and ${algorithm} would put them to another use; give the key set another name`,
-  );
-}
-
 /** What keeps a key set from being as it should be, or null. */
-function troubleIn({ rotation, maxTokenLifetimeMs }: KeySetSpec, { end, recipients }: ReconcileResult): string | null {
-  if (end.kind === 'Halt') return `stands still: ${end.reason}: ${end.message}`;
+function troubleIn(
+  { rotation, maxTokenLifetimeMs }: KeySetSpec,
+  { end, recipients }: ReconcileResult,
+  directory: string,
+): string | null {
+  if (end.kind === 'Halt') {
+    const isElsewhere = end.reason === 'KeyringLost' || end.reason === 'RolledBack';
+    const here = isElsewhere ? `; without a cluster the keyring is ${directory}/keyring.*.json: put a backup back` : '';
+    return `stands still: ${end.reason}: ${end.message}${here}`;
+  }
   if (recipients.kind === 'Unusable') return `has keys that are not escrowed: ${recipients.message}`;
   if (end.kind === 'Wait' && end.reasons.includes('MaxKeys')) {
     const forever = maxTokenLifetimeMs === null;

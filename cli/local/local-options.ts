@@ -1,8 +1,22 @@
 import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { isRedisUrl } from '../../policy/compile/compile-connection.ts';
 import { PortcullisError } from '../../policy/errors.ts';
 import type { HostPort } from '../../runtime/sidecar-arguments.ts';
+import { parseFlags } from '../parse-flags.ts';
+
+const MORE = 'see portcullis local --help';
+
+const FLAGS = {
+  policies: { type: 'string' },
+  upstream: { type: 'string' },
+  listen: { type: 'string', default: '127.0.0.1:8080' },
+  admin: { type: 'string', default: '127.0.0.1:8081' },
+  state: { type: 'string' },
+  redis: { type: 'string' },
+  'access-policy': { type: 'string' },
+  'rate-limit-policy': { type: 'string' },
+  help: { type: 'boolean' },
+} as const;
 
 /** What `portcullis local --help` prints. */
 export const LOCAL_HELP = `portcullis local --policies DIR --upstream URL [FLAGS]
@@ -41,7 +55,7 @@ export interface LocalOptions {
 
 /** Reads the flags; null when help was asked for. Throws config_invalid with everything that is wrong, one a line. */
 export function parseLocalOptions(argv: readonly string[]): LocalOptions | null {
-  const values = parseFlags(argv);
+  const values = parseFlags(argv, FLAGS, MORE).values;
   if (values.help) return null;
   const problems: string[] = [];
   const checked = <T>(read: () => T): T | null => {
@@ -62,7 +76,7 @@ export function parseLocalOptions(argv: readonly string[]): LocalOptions | null 
     problems.push('--redis must be a URL such as redis://127.0.0.1:6379'); // not repeated: it may hold a password
   }
   if (policies === undefined || application === null || listen === null || admin === null || problems.length > 0) {
-    throw new PortcullisError('config_invalid', [...problems, 'see portcullis local --help'].join('\n'));
+    throw new PortcullisError('config_invalid', [...problems, MORE].join('\n'));
   }
   return {
     policies,
@@ -74,27 +88,6 @@ export function parseLocalOptions(argv: readonly string[]): LocalOptions | null 
     accessPolicy: values['access-policy'] ?? null,
     rateLimitPolicy: values['rate-limit-policy'] ?? null,
   };
-}
-
-function parseFlags(argv: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...argv],
-      options: {
-        policies: { type: 'string' },
-        upstream: { type: 'string' },
-        listen: { type: 'string', default: '127.0.0.1:8080' },
-        admin: { type: 'string', default: '127.0.0.1:8081' },
-        state: { type: 'string' },
-        redis: { type: 'string' },
-        'access-policy': { type: 'string' },
-        'rate-limit-policy': { type: 'string' },
-        help: { type: 'boolean' },
-      },
-    }).values;
-  } catch (cause) {
-    throw new PortcullisError('config_invalid', `${(cause as Error).message}; see portcullis local --help`, { cause });
-  }
 }
 
 function parseUpstream(text: string): HostPort {

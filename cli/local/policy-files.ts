@@ -25,7 +25,8 @@ export async function readPolicyFiles(directory: string): Promise<readonly Polic
   }
 }
 
-async function readPolicyFile(file: string): Promise<PolicyFile> {
+/** Reads one file. Throws config_invalid when it is too large, and the system's error when it cannot be read. */
+export async function readPolicyFile(file: string): Promise<PolicyFile> {
   const text = await readFile(file, 'utf8');
   if (text.length > MAX_FILE_BYTES) {
     throw new PortcullisError('config_invalid', `${file} is larger than ${MAX_FILE_BYTES} bytes; split it`);

@@ -43,10 +43,10 @@ export function startMessage({ sidecar, policies, keys }: RunningLocal, options:
 }
 
 function linesToTry({ accessPolicy, keySets }: CheckedPolicies, traffic: string, state: string): string[] {
-  const [jwt] = accessPolicy.spec.authentication.jwt;
+  const jwt = accessPolicy.spec.authentication.jwt.find(({ keySetRef }) => keySetRef !== undefined);
   const { namespace } = accessPolicy.metadata;
   const keySet = keySets.find(
-    ({ metadata }) => metadata.namespace === namespace && metadata.name === jwt?.keySetRef.name,
+    ({ metadata }) => metadata.namespace === namespace && metadata.name === jwt?.keySetRef?.name,
   );
   if (jwt === undefined || keySet === undefined) return [];
   const header = jwt.from.find((source) => source.header?.toLowerCase() === 'authorization');

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { parseArgs } from 'node:util';
 import { parseDuration } from '../../policy/api/duration.ts';
 import { PortcullisError } from '../../policy/errors.ts';
+import { isExpected } from '../expected-error.ts';
 import { KUBE_FLAGS, KUBE_HELP } from '../kube/kube-flag-names.ts';
+import { parseFlags } from '../parse-flags.ts';
 import type { ClusterFlags } from './cluster-issuer.ts';
 import { loadTokenIssuer, mintToken, type TokenIssuer } from './mint-token.ts';
 
@@ -26,6 +27,19 @@ ${KUBE_HELP}
 
 Exit code: 0, or 2 when the token could not be made; the reason is on standard error.
 `;
+
+const MORE = 'see portcullis token --help';
+
+const FLAGS = {
+  ...KUBE_FLAGS,
+  'operator-namespace': { type: 'string' },
+  state: { type: 'string' },
+  kube: { type: 'boolean' },
+  'key-set': { type: 'string' },
+  claims: { type: 'string' },
+  'expires-in': { type: 'string' },
+  help: { type: 'boolean' },
+} as const;
 
 /** Where a command writes and what time it is. */
 export interface CommandIo {
@@ -67,10 +81,10 @@ interface TokenOptions {
 }
 
 function parseOptions(argv: readonly string[]): TokenOptions | null {
-  const values = parseFlags(argv);
+  const values = parseFlags(argv, FLAGS, MORE).values;
   if (values.help) return null;
   const { state, kube = false, 'key-set': keySet, claims, 'expires-in': expiresIn } = values;
-  if (state !== undefined && kube) throw usage('--state and --kube exclude each other; see portcullis token --help');
+  if (state !== undefined && kube) throw usage(`--state and --kube exclude each other; ${MORE}`);
   if ((state === undefined && !kube) || keySet === undefined || claims === undefined) {
     const source = kube ? '--kube' : state;
     const missing = Object.entries({
@@ -79,7 +93,7 @@ function parseOptions(argv: readonly string[]): TokenOptions | null {
       '--claims JSON': claims,
     });
     const names = missing.flatMap(([name, value]) => (value === undefined ? [name] : []));
-    throw usage(`missing ${names.join(', ')}; see portcullis token --help`);
+    throw usage(`missing ${names.join(', ')}; ${MORE}`);
   }
   const { namespace, kubeconfig, context, 'operator-namespace': operatorNamespace } = values;
   return {
@@ -93,35 +107,10 @@ function parseOptions(argv: readonly string[]): TokenOptions | null {
   };
 }
 
-/** Ours, or the API server's: its message is for people. Named, because its class is not loaded without --kube. */
-function isExpected(error: unknown): error is Error {
-  return error instanceof PortcullisError || (error instanceof Error && error.name === 'KubeError');
-}
-
 /** Loaded when used: the client of a cluster takes longer to load than a token to make. */
 async function loadClusterIssuer(flags: ClusterFlags, keySet: string): Promise<TokenIssuer> {
   const { clusterIssuer } = await import('./cluster-issuer.ts');
   return clusterIssuer(flags, keySet);
-}
-
-function parseFlags(argv: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...argv],
-      options: {
-        ...KUBE_FLAGS,
-        'operator-namespace': { type: 'string' },
-        state: { type: 'string' },
-        kube: { type: 'boolean' },
-        'key-set': { type: 'string' },
-        claims: { type: 'string' },
-        'expires-in': { type: 'string' },
-        help: { type: 'boolean' },
-      },
-    }).values;
-  } catch (error) {
-    throw usage(`${error instanceof Error ? error.message : String(error)}; see portcullis token --help`);
-  }
 }
 
 function parseClaims(text: string): Readonly<Record<string, unknown>> {

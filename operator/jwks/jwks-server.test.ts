@@ -97,6 +97,16 @@ describe('JwksServer', () => {
     }
   });
 
+  it('serves no key that its resource revokes, though the keyring has not been able to take note of it', async () => {
+    caches.declare('auth', 'robbed', { revocations: [{ kid: 'es' }] });
+    caches.publish('auth', 'robbed', outputs(ES256, RS256));
+    const { status, body } = await ask('/jwks/auth/robbed');
+    const kids = JSON.parse(body).keys.map(({ kid }: { kid: string }) => kid);
+    assert.deepEqual([status, kids], [200, ['rs']]);
+    caches.publish('auth', 'robbed', outputs(ES256));
+    assert.equal((await ask('/jwks/auth/robbed')).status, 503);
+  });
+
   it('can be cached: a random max-age from half of C to C, an ETag, 304', async () => {
     const ages: (string | undefined)[] = [];
     for (random of [0, 0.5, 0.999_999]) ages.push((await ask('/jwks/auth/trading')).headers['cache-control']);

@@ -1,12 +1,12 @@
 import { parseDuration } from '../../policy/api/duration.ts';
 import { outputsSecretName } from '../../policy/api/names.ts';
 import type { SigningKeySet } from '../../policy/api/signing-key-set.ts';
+import { unrevoked } from '../../policy/compile/compile-authentication.ts';
 import { normalizeHost } from '../../policy/evaluate/normalize-host.ts';
 import { type PublicJwkSet, publicJwkSet } from '../../policy/jwks/public-jwk-set.ts';
 import { isSymmetric } from '../../policy/keys/algorithms.ts';
 import { outputsIn, type ReferenceSources, resourceIn } from '../bundles/gather-references.ts';
 import { memoised } from '../bundles/memoised.ts';
-import type { Secret } from '../kube/objects.ts';
 import type { JwksProblem } from './jwks-problem.ts';
 
 /** A key set whose public keys may be fetched. */
@@ -48,13 +48,15 @@ export class ServedKeySets {
     return others.length > 0 ? 'issuer_ambiguous' : this.#serve(found);
   }
 
-  #serve({ metadata, spec }: SigningKeySet): ServedKeySet | JwksProblem {
+  #serve(resource: SigningKeySet): ServedKeySet | JwksProblem {
+    const { metadata, spec } = resource;
     const { namespace, name } = metadata;
     const secret = this.#sources.ownSecrets.get({
       namespace: this.#sources.namespace,
       name: outputsSecretName(namespace, name),
     });
-    const jwks = secret === undefined ? null : jwksIn(secret);
+    const keys = secret && outputsIn(secret)?.verificationKeys;
+    const jwks = keys === undefined ? null : jwksOf(unrevoked(resource, keys));
     // A set that changes its algorithm has public keys as long as one of them may be asked for.
     if (jwks === null) return isSymmetric(spec.algorithm) ? 'symmetric_key_set' : 'not_published';
     return { namespace, name, issuer: spec.issuer ?? '', maxAgeMs: parseDuration(spec.jwksMaxAge) ?? 0, jwks };
@@ -82,6 +84,4 @@ function issuerKey(issuer: string): string {
   return url === null || host === null ? '' : host + url.pathname.replace(/\/$/, '');
 }
 
-const jwksIn = memoised((secret: Secret): PublicJwkSet | null =>
-  publicJwkSet(outputsIn(secret)?.verificationKeys ?? []),
-);
+const jwksOf = memoised(publicJwkSet);

@@ -206,12 +206,25 @@ test('what the store throws is thrown, and the next call goes on from there; no 
   }
 });
 
+const NOTHING_TO_WAIT_FOR = { maxTokenLifetimeMs: 0, propagationMs: 0, jwksMaxAgeMs: 0, clockSkewMs: 0 };
+const AT_ONCE = { periodMs: 2, prePublishMs: 1 };
+
 test('all the revocations that a spec can hold fit one call', async () => {
   const bench = new ReconcileBench();
   await bench.reconcile();
   const revocations = Array.from({ length: 256 }, (_, index) => ({ kid: `other-${index}`, reason: 'a leak' }));
   bench.spec = { ...SPEC, revocations };
   assert.equal((await bench.reconcile()).keyring?.tombstones.length, 256);
+});
+
+test('a rotation that is faster than a call does not keep it, so that other key sets have their turn', async () => {
+  const bench = new ReconcileBench({ ...SPEC, ...NOTHING_TO_WAIT_FOR, rotation: { ...SPEC.rotation, ...AT_ONCE } });
+  const input = { ...bench.input(), now: () => bench.at++ };
+  for (const keys of [3, 5, 7]) {
+    const { end } = await reconcileKeySet(input);
+    assert(end.kind === 'Wait' && end.until !== null && end.until <= bench.at, 'it comes again at once');
+    assert.equal(bench.keys, keys);
+  }
 });
 
 test('acknowledgements that do not come are waited for, and then passed over with a warning that names them', async () => {

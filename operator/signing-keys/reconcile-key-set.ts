@@ -54,6 +54,8 @@ export interface ReconcileResult {
 
 /** More effects than any pass needs, 256 revocations at once too; past it the plan goes round in circles, or another writer does. */
 const MAX_EFFECTS = 300;
+/** The first key of a set and its standby come at once. Who rotates faster than a pass takes waits for its turn like others. */
+const MOST_ADDED = 2;
 /** Nothing tells when a Secret that was in the way is gone. */
 const LOOK_AGAIN_MS = 60_000;
 
@@ -66,6 +68,7 @@ export async function reconcileKeySet(input: ReconcileInput): Promise<ReconcileR
   const { spec, acknowledgements, onEvent } = input;
   const events: KeySetEvent[] = [];
   const recipients: Recipients = spec.escrow === null ? { kind: 'Off' } : await input.recipients();
+  let added = 0;
   for (let effects = 0; effects < MAX_EFFECTS; effects++) {
     const seen = await observe(input, recipients);
     const { outputs, exported, escrow, keyring, traces } = seen;
@@ -74,6 +77,9 @@ export async function reconcileKeySet(input: ReconcileInput): Promise<ReconcileR
     const step = plan(spec, outputs, keyring?.keyring ?? null, at, context);
     const result = { outputs, keyring: keyring?.keyring ?? null, recipients, events };
     if (step.kind === 'Halt' || step.kind === 'Wait' || step.kind === 'Release') return { ...result, end: step };
+    if (step.kind === 'Add' && added++ === MOST_ADDED) {
+      return { ...result, end: { kind: 'Wait', until: at, reasons: ['RotationPeriod'], laggards: [] } };
+    }
     try {
       for (const event of await carryOut(step, input, seen, recipients, at)) {
         events.push(event);

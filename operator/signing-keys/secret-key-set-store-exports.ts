@@ -3,6 +3,7 @@ import { LABELS, OWN_ANNOTATIONS } from '../../policy/api/names.ts';
 import { PortcullisError } from '../../policy/errors.ts';
 import { defaultExportName, exportOf } from '../../policy/keys/exports.ts';
 import type { KeySetOutputs } from '../../policy/keys/outputs.ts';
+import { KubeError } from '../kube/kube-client.ts';
 import { type ObjectKey, SECRETS, type Secret } from '../kube/objects.ts';
 import {
   deleteSecret,
@@ -26,6 +27,7 @@ export interface KeySetRef {
 const MOST_LISTED = 8;
 /** Names that begin so are kept for bundles. */
 const OURS = 'portcullis-';
+const MAKE_ROOM = 'raise the quota, or remove what refuses it';
 
 /** What apps read of a key set: one Secret of its own namespace, whose users may have written anything into it. */
 export class SecretKeySetExports {
@@ -67,7 +69,7 @@ export class SecretKeySetExports {
 
   /**
    * Writes what `outputs` say, if `isCurrent` says so after the version to be replaced was read, and then removes what stands
-   * under other names. Throws `exports_refused` when something is in the way, `keyring_conflict` when another was first.
+   * under other names. Throws `exports_refused` when something is in the way or forbids it, `keyring_conflict` when another was first.
    */
   async write(outputs: KeySetOutputs, isCurrent: () => Promise<boolean>): Promise<void> {
     const wanted = this.#wanted(outputs);
@@ -81,7 +83,10 @@ export class SecretKeySetExports {
       const { resourceVersion } = before?.metadata ?? {};
       const version = resourceVersion === undefined ? {} : { resourceVersion };
       const metadata = { namespace, name, labels: this.#labels, annotations, ...version };
-      if (!(await writeSecret(this.#client, metadata, files))) throw lostRace(metadata);
+      const isWritten = await writeSecret(this.#client, metadata, files).catch((error: unknown) => {
+        throw isForbidden(error) ? refused(metadata, `may not be written (${error.message})`, MAKE_ROOM) : error;
+      });
+      if (!isWritten) throw lostRace(metadata);
     }
     for (const secret of found) if (isStale(secret, wanted)) await deleteSecret(this.#client, secret);
   }
@@ -106,6 +111,11 @@ export class SecretKeySetExports {
     }
     return secret;
   }
+}
+
+/** A quota that somebody used up, or another's admission. */
+function isForbidden(error: unknown): error is KubeError {
+  return error instanceof KubeError && error.reason === 'Forbidden';
 }
 
 interface Wanted {

@@ -101,6 +101,19 @@ for (const [what, secret, says] of [
   });
 }
 
+test('a quota that the users of the namespace have used up stands in the way too, and is said', async () => {
+  const place = new StorePlace();
+  const { outputs } = quiet('ES256');
+  await place.open().writeOutputs(outputs);
+  place.once('create', EXPORT.name, () => Promise.reject(new KubeError(403, 'Forbidden', 'exceeded quota: secrets')));
+  await assert.rejects(place.open().writeExports(outputs), {
+    code: 'exports_refused',
+    message: /^Secret auth\/trading-jwks may not be written \(exceeded quota: secrets\); .*: raise the quota/,
+  });
+  await place.open().writeExports(outputs);
+  assert.equal(await place.open().isExported(outputs), true);
+});
+
 test('a key set that is named like a bundle exports under another name only', async () => {
   const place = new StorePlace();
   const { outputs } = quiet('ES256');

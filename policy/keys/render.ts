@@ -1,6 +1,7 @@
-import { isJwt, isSymmetric } from './algorithms.ts';
+import { publicJwkSet } from '../jwks/public-jwk-set.ts';
+import { isJwt } from './algorithms.ts';
 import { activeKey, type Key, type Keyring } from './keyring.ts';
-import type { FernetOutput, KeySetOutputs, PublicJwk } from './outputs.ts';
+import type { FernetOutput, KeySetOutputs } from './outputs.ts';
 
 /** The outputs of a keyring, and of nothing else: one serial has one content, whoever renders it. */
 export function render(keyring: Keyring): KeySetOutputs {
@@ -9,13 +10,13 @@ export function render(keyring: Keyring): KeySetOutputs {
   if (!isJwt(algorithm)) {
     return { serial, verificationKeys: [], jwks: null, issuing: null, fernet: multiFernet(keyring.keys) };
   }
-  const publicKeys = keyring.keys.flatMap(publicJwk);
+  const verificationKeys = keyring.keys.flatMap(({ kid, algorithm, jwk }) =>
+    isJwt(algorithm) ? [{ kid, algorithm, jwk }] : [],
+  );
   return {
     serial,
-    verificationKeys: keyring.keys.flatMap((key) =>
-      isJwt(key.algorithm) ? [{ kid: key.kid, algorithm: key.algorithm, jwk: key.jwk }] : [],
-    ),
-    jwks: publicKeys.length === 0 ? null : { keys: publicKeys },
+    verificationKeys,
+    jwks: publicJwkSet(verificationKeys),
     issuing: {
       kid,
       algorithm,
@@ -24,10 +25,6 @@ export function render(keyring: Keyring): KeySetOutputs {
     },
     fernet: null,
   };
-}
-
-function publicJwk({ kid, algorithm, jwk }: Key): PublicJwk[] {
-  return isJwt(algorithm) && !isSymmetric(algorithm) ? [{ ...jwk, kid, alg: algorithm, use: 'sig' }] : [];
 }
 
 const PLACES = { Active: 0, Standby: 1, Retired: 2 };

@@ -28,7 +28,9 @@ export function keyringMissing(spec: KeySetSpec, outputs: KeySetOutputs | null, 
       until: null,
     };
   }
-  return { kind: 'Create', key: { kind: 'NewKey', algorithm: spec.algorithm }, serial: (lost ?? 0) + 1 };
+  // A lost keyring of which nothing tells the serial had at least the first.
+  const serial = lost === null ? 1 : Math.max(lost, 1) + 1;
+  return { kind: 'Create', key: { kind: 'NewKey', algorithm: spec.algorithm }, serial };
 }
 
 /** A trace is ahead: an old keyring was restored, and writing it out would bring dropped and revoked keys back. */

@@ -1,0 +1,31 @@
+import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
+import { didYouMean } from '../policy/api/nearest.ts';
+import { PortcullisError } from '../policy/errors.ts';
+
+/**
+ * `parseArgs` of node:util, strict. Throws `config_invalid` with what is wrong, the flag that was probably meant, and
+ * `more`, which says where to read on; in one line.
+ */
+export function parseFlags<Options extends ParseArgsOptionsConfig>(
+  argv: readonly string[],
+  options: Options,
+  more: string,
+  allowPositionals = false,
+) {
+  try {
+    return parseArgs({ args: [...argv], options, allowPositionals });
+  } catch (cause) {
+    throw new PortcullisError('config_invalid', `${problemOf(cause as Error, options)}; ${more}`, { cause });
+  }
+}
+
+/** Without Node's advice on values and arguments that begin with a dash, which ours never do. */
+function problemOf({ message }: Error, options: ParseArgsOptionsConfig): string {
+  const problem = message.replace(/ is ambiguous.*/s, ' missing').replace(/\. (To|This) .*/s, '');
+  const unknown = /^Unknown option '--(.+)'$/.exec(problem)?.[1];
+  if (unknown === undefined) return problem;
+  return `${problem}${didYouMean(
+    `--${unknown}`,
+    Object.keys(options).map((name) => `--${name}`),
+  )}`;
+}
