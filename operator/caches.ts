@@ -84,7 +84,8 @@ export async function stopCaches(caches: Reflectors): Promise<void> {
 // Whoever may write Services or Secrets in any namespace decides how many there are and how large: only what is read is kept.
 const OURS = 'portcullis.dev/';
 const MOST_CHARACTERS = 16_384;
-const MOST_URL_CHARACTERS = 8_192;
+/** Base64, of what policies read of Secrets. */
+const MOST_REFERRED = { url: 8_192, 'ca.crt': 49_152 };
 const MOST_OWNERS = 8;
 const MOST_FOREIGN_CHARACTERS = 4_096;
 
@@ -103,11 +104,13 @@ export function serviceView({ metadata, spec, ...service }: Service): Service {
   };
 }
 
-/** What policies can refer to: the URL of a store. */
+/** What policies can refer to: the URL of a store, the authorities of a JWKS. */
 export function referableView({ metadata, data, ...secret }: Secret): Secret {
-  const url = data?.['url'];
-  const kept = url !== undefined && url.length <= MOST_URL_CHARACTERS ? { url } : {};
-  return { ...typeOf(secret), metadata: metadataView(metadata), data: kept };
+  const kept = Object.entries(MOST_REFERRED).flatMap(([key, most]): [string, string][] => {
+    const value = data?.[key];
+    return value !== undefined && value.length <= most ? [[key, value]] : [];
+  });
+  return { ...typeOf(secret), metadata: metadataView(metadata), data: Object.fromEntries(kept) };
 }
 
 /** A bundle that `publicKey` signed; of anything else the beginning, which says why it is none. */

@@ -12,6 +12,8 @@ export type ErrorCode =
   | 'keyring_invalid'
   | 'keyring_refused'
   | 'key_refused'
+  | 'outbound_failed'
+  | 'outbound_refused'
   | 'policy_invalid';
 
 /** Whether trying the same thing again can help: `never` (fix the input), `later` (the world may change). */

@@ -14,6 +14,7 @@ export function metricsPage(): string {
     storeDegraded: () => false,
     policySerials: () => ({}),
     droppedLogLines: () => 0,
+    jwksAges: () => new Map(),
   });
   const operator = new Registry();
   for (const Metrics of [KubeMetrics, WebhookMetrics, JwksMetrics]) new Metrics(operator);

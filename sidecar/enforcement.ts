@@ -8,12 +8,15 @@ import type { LogSink } from '../runtime/log.ts';
 import type { BundleState, SidecarStatus } from '../runtime/sidecar-status.ts';
 import { type BundleLocation, BundleSource } from './bundle-source/bundle-source.ts';
 import type { Pipeline } from './engine/engine-context.ts';
+import { type BodyValidators, compileBodies } from './filters/validate-body.ts';
 import type { SidecarMetrics } from './metrics/sidecar-metrics.ts';
 import { buildPipeline, checkLimits } from './pipeline/build-pipeline.ts';
 import type { LimiterStore } from './stores/limiter-store.ts';
 import { openStore } from './stores/open-store.ts';
+import type { ExternalJwks } from './tokens/external-jwks.ts';
+import { createExternalVerifier } from './tokens/external-verifier.ts';
+import { openExternalJwks } from './tokens/open-external-jwks.ts';
 import type { TokenVerifier } from './tokens/token-verifier.ts';
-import { createTokenVerifier } from './tokens/verifier.ts';
 
 const CLOSE_OLD_STORE_MS = 5_000;
 
@@ -58,7 +61,9 @@ export class Enforcement {
   readonly #accessSource: BundleSource<AccessBundle>;
   readonly #limitsSource: BundleSource<LimitsBundle> | null;
   readonly #sourceErrors = new Map<Kind, string>();
+  readonly #externalJwks: ExternalJwks;
   #access: AccessBundle | null = null;
+  #bodies: BodyValidators = null;
   #limits: LimitsBundle | null = null;
   #verifier: TokenVerifier | null = null;
   #store: LimiterStore | null = null;
@@ -68,6 +73,7 @@ export class Enforcement {
   constructor(options: EnforcementOptions) {
     this.#options = options;
     const { publicKey, access, limits } = options.bundles;
+    this.#externalJwks = openExternalJwks(options);
     const refused = (kind: Kind) => (error: PortcullisError) => {
       options.metrics.bundleRefused(kind, error.code);
       options.log.error({ kind, code: error.code, reason: error.message }, 'bundle refused, the last good one stays');
@@ -109,7 +115,13 @@ export class Enforcement {
   async stop(): Promise<void> {
     this.#accessSource.stop();
     this.#limitsSource?.stop();
+    this.#externalJwks.keepOnly([]);
     await this.#store?.close();
+  }
+
+  /** Seconds since the keys of issuers outside were fetched, by URI; Infinity: never. */
+  jwksAges(): ReadonlyMap<string, number> {
+    return this.#externalJwks.ages();
   }
 
   get storeAvailable(): boolean {
@@ -141,7 +153,7 @@ export class Enforcement {
     const keySets: Record<string, number> = {};
     const { jwt = [], tokens } = this.#access ?? {};
     for (const { keySet, keySetSerial } of tokens === undefined ? jwt : [...jwt, tokens])
-      keySets[keySet] = keySetSerial;
+      if (keySet !== null) keySets[keySet] = keySetSerial;
     return {
       bundles: {
         access: this.#withSourceError('access', this.#accessSource.state),
@@ -204,12 +216,13 @@ export class Enforcement {
 
   #verifierOf(access: AccessBundle): TokenVerifier {
     if (access === this.#access && this.#verifier !== null) return this.#verifier;
-    return createTokenVerifier(access.jwt, {}, this.#verifier ?? undefined);
+    this.#externalJwks.open(access.jwt);
+    return createExternalVerifier(access.jwt, this.#externalJwks, this.#verifier ?? undefined);
   }
 
   /** Both bundles may change at once, and opening a store takes time. */
   #inTurn(task: () => Promise<void>): Promise<void> {
-    const done = this.#adopting.then(task);
+    const done = this.#adopting.then(task).finally(() => this.#externalJwks.keepOnly(this.#access?.jwt ?? []));
     this.#adopting = done.catch(() => {});
     return done;
   }
@@ -220,6 +233,7 @@ export class Enforcement {
     limits: LimitsBundle | null,
     verifier: TokenVerifier | null,
   ): Promise<void> {
+    const bodies = access === null || access === this.#access ? this.#bodies : await compileBodies(access);
     if (access !== null && verifier !== null && (this.#limitsSource === null || limits !== null)) {
       const { metrics, sink, use } = this.#options;
       const { store: config } = resolveConnection(access, limits);
@@ -231,7 +245,14 @@ export class Enforcement {
       let pipeline: Pipeline;
       try {
         const counted = limits === null || store === null ? null : { bundle: limits, store };
-        pipeline = buildPipeline({ access: this.#forThisPod(access), limits: counted, verifier, metrics, sink });
+        pipeline = buildPipeline({
+          access: this.#forThisPod(access),
+          limits: counted,
+          bodies,
+          verifier,
+          metrics,
+          sink,
+        });
       } catch (error) {
         if (store !== this.#store) void store?.close();
         throw error;
@@ -241,6 +262,7 @@ export class Enforcement {
       if (store !== this.#store) this.#replaceStore(store);
     }
     this.#access = access;
+    this.#bodies = bodies;
     this.#limits = limits;
     this.#verifier = verifier;
   }

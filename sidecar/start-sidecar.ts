@@ -65,6 +65,7 @@ export async function startSidecar(config: SidecarConfig): Promise<RunningSideca
     storeDegraded: () => !enforcement.storeAvailable,
     policySerials: () => enforcement.serials(),
     droppedLogLines: () => config.sink.dropped(),
+    jwksAges: () => enforcement.jwksAges(),
   });
   const traffic = new Traffic(config.listeners, {
     log,

@@ -117,6 +117,6 @@ function loaded(secret: Secret, publicKey: KeyObject): Loaded | null {
   if (!isSigned(reading) || reading.bundle.kind !== 'Access') return null;
   const { serial, jwt } = reading.bundle;
   const access = { namespace, name, serial, hash: reading.hash, loadedAt: Date.now(), error: null };
-  const keySets = Object.fromEntries(jwt.map(({ keySet, keySetSerial }) => [keySet, keySetSerial]));
+  const keySets = Object.fromEntries(jwt.map(({ keySet, keySetSerial }) => [keySet ?? '', keySetSerial]));
   return { bundles: { access, limits: null }, keySets };
 }

@@ -1,31 +1,17 @@
 import { execInPod } from '../../operator/kube/exec.ts';
 import { SIDECAR_CONTAINER } from '../../policy/api/names.ts';
+import { EXPLAIN_HELP } from '../explain/explain-help.ts';
 import type { CommandIo } from '../token/run-token.ts';
 import { runKubeCommand } from './command.ts';
-import { KUBE_HELP } from './kube-flag-names.ts';
-
-const HELP = `portcullis explain POD METHOD PATH [--claims JSON | --token TOKEN] [--host HOST] [--header 'NAME: VALUE']... [-o json]
-
-What the sidecar of a pod would do with a request, layer by layer, by the policies that it runs now. Nothing is sent to the
-application and nothing is counted.
-
-  --claims JSON          as if a valid token with these claims came along
-  --token TOKEN          with this token
-  --host HOST            the Host of the request
-  --header LINE          a header; may be given several times
-  -o, --output FORMAT    json; default: text
-${KUBE_HELP}
-  --help                 this text
-`;
 
 const PROGRAM = ['/usr/local/bin/node', '/app/sidecar.mjs', 'explain'];
 
-/** The command `portcullis explain`: runs the sidecar's own `explain` in the pod. Resolves to its exit code. */
+/** The command `portcullis explain` by the policies of a pod: runs the sidecar's own `explain` in the pod. Resolves to its exit code. */
 export function runExplain(argv: readonly string[], io: CommandIo): Promise<number> {
   return runKubeCommand(
     {
       name: 'explain',
-      help: HELP,
+      help: EXPLAIN_HELP,
       flags: {
         claims: { type: 'string' },
         token: { type: 'string' },

@@ -90,7 +90,9 @@ function lastGood(
 }
 
 function missingSecret(findings: readonly Finding[]): string | null {
-  const finding = findings.find(({ code, path }) => code.startsWith('Ref') && path.includes('secretRef'));
+  const finding = findings.find(
+    ({ code, path }) => code.startsWith('Ref') && path.some((part) => part === 'secretRef' || part === 'caSecretRef'),
+  );
   return finding?.message ?? null;
 }
 

@@ -26,6 +26,18 @@ const ownStore = policy('own-store', { store: { redis: { secretRef: { name: 'red
 const local = policy('local', { authentication: { jwt: [jwt('keys')] } });
 const shared = policy('shared', { authentication: { jwt: [jwt('keys', 'auth'), jwt('keys')] } });
 const issuing = policy('issuing', { tokens: { keySetRef: { name: 'signing' } } });
+const external = policy('external', {
+  authentication: {
+    jwt: [
+      {
+        name: 'login',
+        jwks: { uri: 'https://login.example/', caSecretRef: { name: 'login-ca' } },
+        issuer: 'login',
+        audiences: ['api'],
+      },
+    ],
+  },
+});
 const broken = policy('broken', { rules: 'all' });
 
 describe('watching policies', () => {
@@ -47,14 +59,14 @@ describe('watching policies', () => {
   beforeEach(() => {
     caches = make();
     enqueued = [];
-    caches.policies.replaceAll([ownStore, local, shared, issuing, broken]);
+    caches.policies.replaceAll([ownStore, local, shared, issuing, external, broken]);
     stop = watchPolicies('Access', caches, (key) => enqueued.push(key.replace('trading/', '')));
   });
   const put = (cache: ObjectStore<KubeObject>, name: string, namespace?: string) =>
     cache.set({ metadata: { name, ...(namespace !== undefined && { namespace }) } });
 
   it('enqueues all that are there', () => {
-    assert.deepEqual(enqueued, ['own-store', 'local', 'shared', 'issuing', 'broken']);
+    assert.deepEqual(enqueued, ['own-store', 'local', 'shared', 'issuing', 'external', 'broken']);
   });
 
   const rows: readonly [what: string, change: () => void, expected: readonly string[]][] = [
@@ -75,9 +87,10 @@ describe('watching policies', () => {
     [
       "the operator's store",
       () => put(caches.sources.ownSecrets, 'store', 'portcullis'),
-      ['local', 'shared', 'issuing', 'broken'],
+      ['local', 'shared', 'issuing', 'external', 'broken'],
     ],
     ['a Secret it names', () => put(caches.sources.referableSecrets, 'redis', 'trading'), ['own-store']],
+    ["its issuer's authorities", () => put(caches.sources.referableSecrets, 'login-ca', 'trading'), ['external']],
     ["another namespace's Secret", () => put(caches.sources.referableSecrets, 'redis', 'other'), []],
     ['the namespace', () => put(caches.sources.namespaces, 'trading'), ['shared']],
   ];
@@ -107,6 +120,6 @@ describe('watching policies', () => {
 
   it('tells the key sets of a policy', () => {
     assert.deepEqual(keySetsUsedBy(shared), ['auth/keys', 'trading/keys']);
-    assert.deepEqual(keySetsUsedBy(broken), []);
+    for (const without of [external, broken]) assert.deepEqual(keySetsUsedBy(without), []);
   });
 });

@@ -82,8 +82,18 @@ export function objectKeyOf(key: string): ObjectKey & { readonly namespace: stri
 /** Names of Secrets that a policy refers to, in its own namespace. */
 export function secretsUsedBy(policy: CustomResource): readonly string[] {
   const resource = resourceIn(policy);
-  if (resource === undefined || resource.kind === 'SigningKeySet' || resource.spec.store === undefined) return [];
-  return [resource.spec.store.redis.secretRef.name];
+  if (resource === undefined || resource.kind === 'SigningKeySet') return [];
+  const authorities =
+    resource.kind === 'AccessPolicy'
+      ? resource.spec.authentication.jwt.flatMap(({ jwks }) => jwks?.caSecretRef?.name ?? [])
+      : [];
+  return [...(resource.spec.store === undefined ? [] : [resource.spec.store.redis.secretRef.name]), ...authorities];
+}
+
+/** Whether a policy says where its counters live. */
+function namesStore(policy: CustomResource): boolean {
+  const resource = resourceIn(policy);
+  return resource !== undefined && resource.kind !== 'SigningKeySet' && resource.spec.store !== undefined;
 }
 
 /** `namespace/name` of the key sets whose keys a policy verifies with or issues tokens by. */
@@ -107,7 +117,7 @@ export function keySetsPermittedTo(policy: CustomResource, sources: ReferenceSou
 function usedBy(policy: CustomResource, sources: ReferenceSources): string[] {
   const { namespace = '' } = policy.metadata;
   const secrets = secretsUsedBy(policy).map((name) => ({ namespace, name }));
-  const store = secrets.length > 0 ? null : defaultStoreKey(sources);
+  const store = namesStore(policy) ? null : defaultStoreKey(sources);
   const keySets = keySetsUsedBy(policy);
   const outputs = keySets.map((keySet) => {
     const { namespace: home, name } = objectKeyOf(keySet);

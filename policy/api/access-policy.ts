@@ -66,7 +66,7 @@ export type AccessPolicy = ResourceOf<'AccessPolicy', Static<typeof spec>, Stati
 
 /** Every key set that a policy names; the namespace is the policy's own where it is left out. */
 export function keySetRefsOf({ spec }: Pick<AccessPolicy, 'spec'>): { name: string; namespace?: string }[] {
-  const used = spec.authentication.jwt.map(({ keySetRef }) => keySetRef);
+  const used = spec.authentication.jwt.flatMap(({ keySetRef }) => keySetRef ?? []);
   return spec.tokens === undefined ? used : [...used, spec.tokens.keySetRef];
 }
 

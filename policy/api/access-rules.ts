@@ -3,6 +3,9 @@ import { expression, itemName, ruleMatch } from './common-fields.ts';
 import { listOf, mapOf, type ObjectOf, setOf, text } from './field.ts';
 import { roleName } from './roles.ts';
 import { matches, rule, ruleAbout } from './rule.ts';
+import { ruleBody } from './rule-body.ts';
+import { ruleSchedule } from './rule-schedule.ts';
+import { ruleTenant } from './rule-tenant.ts';
 
 const permission = matches(
   '^[A-Za-z0-9][A-Za-z0-9:._/-]*$',
@@ -65,6 +68,9 @@ const accessRule = Type.Object(
     name: itemName('Name of the rule in logs, metrics and `explain`.'),
     match: ruleMatch,
     allow: listOf(allow, { description: 'Ways to be let in; any entry suffices.', minItems: 1, maxItems: 8 }),
+    tenant: Type.Optional(ruleTenant),
+    schedule: Type.Optional(ruleSchedule),
+    body: Type.Optional(ruleBody),
   },
   { description: 'One rule.' },
 );

@@ -1,5 +1,6 @@
 import Type from 'typebox';
 import { itemName, namespaceName, objectName, TOKEN_PATTERN } from './common-fields.ts';
+import { externalJwks, issuerFields, issuerIsOfJwks, jwksNeedsIssuer, jwksOrKeySet } from './external-jwks.ts';
 import { listOf, mapOf, type ObjectOf, setOf, text } from './field.ts';
 import { matches, rule } from './rule.ts';
 
@@ -59,9 +60,13 @@ export function keySetRef(description: string) {
 const jwt = Type.Object(
   {
     name: itemName('Name of the issuer in logs and metrics.'),
-    keySetRef: keySetRef(
-      'The SigningKeySet whose keys, issuer, audiences, longest lifetime and clock skew hold for these tokens.',
+    keySetRef: Type.Optional(
+      keySetRef(
+        'The SigningKeySet whose keys, issuer, audiences, longest lifetime and clock skew hold for these tokens. Either this or jwks.',
+      ),
     ),
+    jwks: Type.Optional(externalJwks),
+    ...issuerFields,
     requiredClaims: setOf(text({ description: 'A claim.', maxLength: 128 }), {
       description: 'Claims that a token must have, besides iss, aud and exp.',
       maxItems: 32,
@@ -74,7 +79,7 @@ const jwt = Type.Object(
       default: [{ header: 'Authorization', scheme: 'Bearer' }],
     }),
   },
-  { description: 'One issuer of tokens.' },
+  { description: 'One issuer of tokens.', rules: [jwksOrKeySet, jwksNeedsIssuer, issuerIsOfJwks] },
 );
 
 /** How a request proves who sent it. */

@@ -41,6 +41,7 @@ function checkShape(field: Field, value: unknown, path: Path, problems: Problem[
     problems.push({ path, message: `must be ${ARTICLES[field.type]}, not ${describe(value)}${quote}` });
     return { value, sound: false, typed: false };
   }
+  if (field['x-kubernetes-preserve-unknown-fields']) return { value, sound: true, typed: true };
   if (isObject(value))
     return field.properties ? checkObject(field, value, path, problems) : checkMap(field, value, path, problems);
   if (Array.isArray(value)) return checkList(field, value, path, problems);

@@ -25,6 +25,8 @@ export interface Field {
   readonly required?: readonly string[];
   readonly additionalProperties?: Field;
   readonly items?: Field;
+  /** Any object: its members are not looked at. */
+  readonly 'x-kubernetes-preserve-unknown-fields'?: true;
   readonly 'x-kubernetes-list-type'?: 'atomic' | 'set' | 'map';
   readonly 'x-kubernetes-list-map-keys'?: readonly string[];
   readonly rules?: readonly Rule[];

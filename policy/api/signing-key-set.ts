@@ -7,7 +7,11 @@ import { listOf, mapOf, type ObjectOf, oneOf, setOf, text } from './field.ts';
 import { columns, commonStatus, type ResourceDefinition, type ResourceOf } from './resource.ts';
 import { matches, rule, ruleAbout, transitionRule } from './rule.ts';
 
-const stringOrUri = matches('^[!-~]+$', 'write a URL or a name without spaces, such as https://auth.example.com');
+/** A rule that a text is a StringOrURI (RFC 7519 §2) without spaces. */
+export const stringOrUri = matches(
+  '^[!-~]+$',
+  'write a URL or a name without spaces, such as https://auth.example.com',
+);
 
 const secretNameIsNotOurs = rule<string>(
   "!self.startsWith('portcullis-')",

@@ -59,6 +59,17 @@ function document(change: object): Buffer {
   return signed(exampleAccessBundle, gzipSync(JSON.stringify({ ...exampleAccessBundle, ...change })));
 }
 
+const [AUTHENTICATOR] = exampleAccessBundle.jwt;
+const JWKS = {
+  uri: 'https://login.example/jwks.json',
+  ca: null,
+  algorithms: ['ES256'],
+  refreshMs: 600_000,
+  onFailure: 'LastGood',
+  allowPrivateAddresses: false,
+} as const;
+const EXTERNAL = { ...AUTHENTICATOR!, keySet: null, keySetSerial: 0, keys: [], jwks: JWKS };
+
 describe('bundle codec', () => {
   it('reads back what it wrote, both kinds', () => {
     assert.deepEqual(decodeBundle(good, expected), exampleAccessBundle);
@@ -72,6 +83,14 @@ describe('bundle codec', () => {
     assert.deepEqual(decodeBundle(encodeBundle(bundle, privateKey), expected), bundle);
     const symmetric = { ...bundle, tokens: { ...TOKENS, jwks: null } };
     assert.deepEqual(decodeBundle(encodeBundle(symmetric, privateKey), expected), symmetric);
+  });
+
+  it('reads back tenant and schedule of a rule', () => {
+    const [rule] = exampleAccessBundle.rules;
+    const schedule = { timezone: 'UTC', open: ['Mon 09:00-10:00'], closed: ['2026-12-25'] };
+    const rules = [{ ...rule!, tenant: { source: 'path', name: 'id' } as const, schedule }];
+    const bundle = { ...exampleAccessBundle, rules };
+    assert.deepEqual(decodeBundle(encodeBundle(bundle, privateKey), expected), bundle);
   });
 
   it('gives the same bytes for the same bundle, with no time in them', () => {
@@ -134,7 +153,21 @@ describe('bundle codec', () => {
     ['an empty JWKS', document({ tokens: { ...TOKENS, jwks: { keys: [] } } }), 'bundle_invalid'],
     ['a private key in the JWKS', document({ tokens: { ...TOKENS, jwks: { keys: [LEAKED] } } }), 'bundle_invalid'],
     ['a secret in the JWKS', document({ tokens: { ...TOKENS, jwks: { keys: [SECRET] } } }), 'bundle_invalid'],
+    ['keys from two places', document({ jwt: [{ ...AUTHENTICATOR, jwks: JWKS }] }), 'bundle_invalid'],
+    ['keys beside a JWKS', document({ jwt: [{ ...EXTERNAL, keys: AUTHENTICATOR?.keys }] }), 'bundle_invalid'],
+    ['keys from nowhere', document({ jwt: [{ ...AUTHENTICATOR, keySet: null }] }), 'bundle_invalid'],
+    ['a key set without serial', document({ jwt: [{ ...AUTHENTICATOR, keySetSerial: 0 }] }), 'bundle_invalid'],
+    [
+      'secrets from a JWKS',
+      document({ jwt: [{ ...EXTERNAL, jwks: { ...JWKS, algorithms: ['HS256'] } }] }),
+      'bundle_invalid',
+    ],
     ['allow: anonymous false', document({ rules: [{ allow: [{ anonymous: false }] }] }), 'bundle_invalid'],
+    [
+      'a tenant from a cookie',
+      document({ rules: [{ ...exampleAccessBundle.rules[0], tenant: { source: 'cookie', name: 't' } }] }),
+      'bundle_invalid',
+    ],
     ['null', signed(exampleAccessBundle, gzipSync('null')), 'bundle_invalid'],
   ];
   for (const [name, bytes, code, change] of refusals) {
@@ -152,6 +185,11 @@ describe('bundle codec', () => {
       () => decodeBundle(document({ rules: [rule] }), expected),
       /rules\[0\]\.allow\[0\]\.when: must be a string/,
     );
+  });
+
+  it('reads what it wrote of an issuer outside', () => {
+    const bundle = { ...exampleAccessBundle, jwt: [EXTERNAL] };
+    assert.deepEqual(decodeBundle(encodeBundle(bundle, privateKey), expected), bundle);
   });
 
   it('refuses to write more than 900 KiB', () => {

@@ -1,7 +1,9 @@
+import type { BodyConfig } from '../evaluate/body/body-config.ts';
+import type { ScheduleConfig } from '../evaluate/schedule.ts';
 import type { PublicJwkSet } from '../jwks/public-jwk-set.ts';
 import type { PublicJwk } from '../keys/outputs.ts';
 import type { Check, Shape } from './check.ts';
-import { count, flag, list, name, nullable, object, oneOf, record, someOf, text, yes } from './check.ts';
+import { count, flag, list, name, nullable, object, oneOf, record, refuse, someOf, text, yes } from './check.ts';
 import type {
   AccessBundle,
   AccessRule,
@@ -11,6 +13,7 @@ import type {
   CorsConfig,
   CredentialSource,
   IdentityPointers,
+  JwksConfig,
   JwtAuthenticator,
   LimitConfig,
   LimitsBundle,
@@ -20,6 +23,7 @@ import type {
   RequestMatch,
   RoleGrant,
   StoreConfig,
+  TenantSource,
   Tier,
   TokensConfig,
   VerificationKey,
@@ -50,24 +54,51 @@ const credential: Check<CredentialSource> = (value, place) =>
     ? credentialInCookie(value, place)
     : credentialInHeader(value, place);
 
-const authenticator = object<JwtAuthenticator>({
-  name,
-  keySet: name,
-  keySetSerial: count(1),
-  issuer: name,
-  audiences: someOf(name),
-  clockSkewMs: count(0),
-  maxTokenLifetimeMs: count(1),
-  requiredClaims: names,
-  from: someOf(credential),
-  keys: list(
-    object<VerificationKey>({
-      kid: name,
-      algorithm: oneOf(...JWT_ALGORITHMS),
-      jwk: record(text),
-    }),
-  ),
+const jwks = object<JwksConfig>({
+  uri: name,
+  ca: nullable(name),
+  algorithms: someOf(oneOf('RS256', 'PS256', 'ES256', 'ES384', 'EdDSA')),
+  refreshMs: count(1),
+  onFailure: oneOf('LastGood', 'Deny'),
+  allowPrivateAddresses: flag,
 });
+
+const authenticatorMembers = object<JwtAuthenticator>(
+  {
+    name,
+    keySet: nullable(name),
+    keySetSerial: count(0),
+    jwks,
+    issuer: name,
+    audiences: someOf(name),
+    clockSkewMs: count(0),
+    maxTokenLifetimeMs: count(1),
+    requiredClaims: names,
+    from: someOf(credential),
+    keys: list(
+      object<VerificationKey>({
+        kid: name,
+        algorithm: oneOf(...JWT_ALGORITHMS),
+        jwk: record(text),
+      }),
+    ),
+  },
+  ['jwks'],
+);
+
+/** Keys come from one place: a key set with its serial, or an issuer outside. */
+const authenticator: Check<JwtAuthenticator> = (value, place) => {
+  const found = authenticatorMembers(value, place);
+  const { keySet, keySetSerial, keys } = found;
+  if (
+    found.jwks === undefined
+      ? keySet === null || keySetSerial < 1
+      : keySet !== null || keySetSerial > 0 || keys.length > 0
+  ) {
+    refuse(place, 'an issuer with either keySet, keySetSerial and keys, or jwks');
+  }
+  return found;
+};
 
 /** Exactly the members of public keys: a private one refuses the bundle. */
 const publicJwk = object<PublicJwk>(
@@ -100,6 +131,23 @@ const allow = object<AllowEntry>(
   ['anonymous', 'authenticated', 'roles', 'permissions', 'when'],
 );
 
+const rule = object<AccessRule>(
+  {
+    name,
+    match,
+    allow: list(allow),
+    tenant: object<TenantSource>({ source: oneOf('path', 'query', 'header'), name }),
+    schedule: object<ScheduleConfig>({ timezone: name, open: someOf(name), closed: names }),
+    body: object<BodyConfig>({
+      contentTypes: someOf(name),
+      maxBytes: count(1),
+      schema: (value) => value, // compiling it checks it
+      rules: list(object<BodyConfig['rules'][number]>({ rule: name, message: name })),
+    }),
+  },
+  ['tenant', 'schedule', 'body'],
+);
+
 const header: Check<readonly [string, string]> = (value, place) => {
   const [key, content] = list(text)(value, place);
   return [name(key, `${place}[0]`), text(content, `${place}[1]`)];
@@ -118,7 +166,7 @@ export const accessBundle = object<AccessBundle>(
     tokens,
     identity: object<IdentityPointers>({ user: names, roles: names, tenant: names, tier: names }),
     roles: list(object<RoleGrant>({ name, permissions: names })),
-    rules: list(object<AccessRule>({ name, match, allow: list(allow) })),
+    rules: list(rule),
     pathMatching: object<PathMatching>({
       case: oneOf('Sensitive', 'Insensitive'),
       trailingSlash: oneOf('Strict', 'Ignore'),

@@ -4,6 +4,8 @@
  * sidecar share (`ConnectionSettings`) keeps apart what was said and the default, so that it can be resolved for both.
  */
 
+import type { BodyConfig } from '../evaluate/body/body-config.ts';
+import type { ScheduleConfig } from '../evaluate/schedule.ts';
 import type { PublicJwkSet } from '../jwks/public-jwk-set.ts';
 
 /** Whether a policy's decisions are carried out or only counted and logged. */
@@ -63,13 +65,29 @@ export type CredentialSource =
   | { readonly kind: 'header'; readonly header: string; readonly scheme: string }
   | { readonly kind: 'cookie'; readonly cookie: string };
 
-/** One issuer whose tokens are accepted, with its keys. */
+/** Where the sidecar fetches the keys of an issuer outside (RFC 7517 §5). */
+export interface JwksConfig {
+  /** An https URL. */
+  readonly uri: string;
+  /** PEM: the only authorities that may vouch for the server; null: the public ones. */
+  readonly ca: string | null;
+  /** What its keys may be used for, and what a key without `alg` is for where one of these fits. Never HS*. */
+  readonly algorithms: readonly JwtAlgorithm[];
+  readonly refreshMs: number;
+  /** Whether keys older than twice `refreshMs` are still used. */
+  readonly onFailure: 'LastGood' | 'Deny';
+  readonly allowPrivateAddresses: boolean;
+}
+
+/** One issuer whose tokens are accepted, with its keys or where they are fetched. */
 export interface JwtAuthenticator {
   readonly name: string;
-  /** `namespace/name` of the SigningKeySet. */
-  readonly keySet: string;
-  /** Serial of the key set's outputs that `keys` were taken from. */
+  /** `namespace/name` of the SigningKeySet; null: the keys are those of `jwks`. */
+  readonly keySet: string | null;
+  /** Serial of the key set's outputs that `keys` were taken from; 0 without one. */
   readonly keySetSerial: number;
+  /** Present exactly where `keySet` is null. */
+  readonly jwks?: JwksConfig;
   readonly issuer: string;
   /** A token must name at least one of these. Never empty. */
   readonly audiences: readonly string[];
@@ -78,6 +96,7 @@ export interface JwtAuthenticator {
   readonly maxTokenLifetimeMs: number;
   readonly requiredClaims: readonly string[];
   readonly from: readonly CredentialSource[];
+  /** Empty in a bundle where `jwks` is. */
   readonly keys: readonly VerificationKey[];
 }
 
@@ -116,12 +135,24 @@ export interface AllowEntry {
   readonly when?: string;
 }
 
+/** Where a request says which tenant it is about. Header names are lower case. */
+export interface TenantSource {
+  readonly source: 'path' | 'query' | 'header';
+  readonly name: string;
+}
+
 /** One rule of an AccessPolicy. */
 export interface AccessRule {
   readonly name: string;
   readonly match: RequestMatch;
   /** Any entry lets the request in. */
   readonly allow: readonly AllowEntry[];
+  /** Absent: bodies pass as they are. */
+  readonly body?: BodyConfig;
+  /** Whoever is let in must be of this tenant besides. */
+  readonly tenant?: TenantSource;
+  /** And only while it is open. */
+  readonly schedule?: ScheduleConfig;
 }
 
 /** How request paths are compared with patterns. */

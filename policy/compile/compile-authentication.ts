@@ -1,26 +1,38 @@
+import { X509Certificate } from 'node:crypto';
 import type { AccessPolicy } from '../api/access-policy.ts';
 import { schemeOf } from '../api/authentication.ts';
 import { parseDuration } from '../api/duration.ts';
 import type { Path } from '../api/problem.ts';
 import type { SigningKeySet } from '../api/signing-key-set.ts';
-import type { CredentialSource, JwtAuthenticator, VerificationKey } from '../bundle/types.ts';
+import type { CredentialSource, JwksConfig, JwtAuthenticator, VerificationKey } from '../bundle/types.ts';
 import { selects } from '../evaluate/label-selector.ts';
 import { isSymmetric } from '../keys/algorithms.ts';
 import type { Findings } from './finding.ts';
-import type { References } from './references.ts';
+import { findSecret, type References } from './references.ts';
 import { thereAre } from './suggest.ts';
 
 type Jwt = AccessPolicy['spec']['authentication']['jwt'][number];
 
-/** Resolves the key set of each issuer of tokens; issuer, audiences, skew and longest lifetime are the set's. */
+/** With a Secret's base64 and the CRD's own bounds, 16 of them still fit a bundle. */
+const MOST_CA_CHARACTERS = 32_768;
+const LONGEST_LIFETIME = '24h';
+const CLOCK_SKEW = '60s';
+
+/** Resolves the key set of each issuer of tokens, of which issuer, audiences, skew and longest lifetime are; or the CA of its JWKS. */
 export function compileAuthentication(
   { metadata, spec }: AccessPolicy,
   references: References,
   findings: Findings,
 ): readonly JwtAuthenticator[] {
   return spec.authentication.jwt.flatMap((jwt, index) => {
-    const path = ['spec', 'authentication', 'jwt', index, 'keySetRef'];
-    const found = findKeySet(jwt.keySetRef, path, metadata.namespace, references, findings);
+    const path = ['spec', 'authentication', 'jwt', index];
+    if (jwt.jwks !== undefined) {
+      const jwks = compileJwks(jwt.jwks, [...path, 'jwks'], metadata.namespace, references, findings);
+      return jwks === null ? [] : [externalAuthenticator(jwt, jwks)];
+    }
+    // Neither is decoding's to report.
+    if (jwt.keySetRef === undefined) return [];
+    const found = findKeySet(jwt.keySetRef, [...path, 'keySetRef'], metadata.namespace, references, findings);
     return found === null ? [] : [authenticator(jwt, found)];
   });
 }
@@ -34,7 +46,7 @@ export interface UsableKeySet {
 
 /** The key set that a policy of `ownNamespace` names, for signing tokens or verifying them; null: reported at `path`. */
 export function findKeySet(
-  keySetRef: Jwt['keySetRef'],
+  keySetRef: NonNullable<Jwt['keySetRef']>,
   path: Path,
   ownNamespace: string,
   references: References,
@@ -73,7 +85,16 @@ export function findKeySet(
     findings.error([...path, 'name'], `key set ${namespace}/${name} has no key yet`, 'RefNotFound');
     return null;
   }
-  return { resource: found.resource, serial: found.outputs.serial, keys };
+  return { resource: found.resource, serial: found.outputs.serial, keys: unrevoked(found.resource, keys) };
+}
+
+/** The keys without those that the resource revokes: they count no more, also while the keyring is lost or stands still. */
+export function unrevoked(
+  { spec: { revocations } }: SigningKeySet,
+  keys: readonly VerificationKey[],
+): readonly VerificationKey[] {
+  const isKept = ({ kid }: VerificationKey) => !revocations.some((revocation) => revocation.kid === kid);
+  return keys.every(isKept) ? keys : keys.filter(isKept);
 }
 
 /** Whether policies of a namespace with these labels may use a key set: their own namespace's, or what its owner shares. */
@@ -101,6 +122,68 @@ function authenticator(jwt: Jwt, { resource, serial, keys }: UsableKeySet): JwtA
     from: jwt.from.map(credentialSource),
     keys,
   };
+}
+
+function externalAuthenticator(jwt: Jwt, jwks: JwksConfig): JwtAuthenticator {
+  return {
+    name: jwt.name,
+    keySet: null,
+    keySetSerial: 0,
+    jwks,
+    issuer: jwt.issuer ?? '',
+    audiences: jwt.audiences ?? [],
+    clockSkewMs: parseDuration(jwt.clockSkew ?? CLOCK_SKEW) ?? 0,
+    maxTokenLifetimeMs: parseDuration(jwt.maxTokenLifetime ?? LONGEST_LIFETIME) ?? 0,
+    requiredClaims: jwt.requiredClaims,
+    from: jwt.from.map(credentialSource),
+    keys: [],
+  };
+}
+
+/** What a sidecar fetches an issuer's keys by; null: its CA cannot be had, reported below `path`. */
+function compileJwks(
+  jwks: NonNullable<Jwt['jwks']>,
+  path: Path,
+  namespace: string,
+  references: References,
+  findings: Findings,
+): JwksConfig | null {
+  const { uri, caSecretRef, algorithms, refresh, onFailure, allowPrivateAddresses } = jwks;
+  let ca: string | null = null;
+  if (caSecretRef !== undefined) {
+    const at = [...path, 'caSecretRef', 'name'];
+    const secret = findSecret(
+      caSecretRef.name,
+      at,
+      'the certificates, PEM, as its key ca.crt',
+      namespace,
+      references,
+      findings,
+    );
+    if (secret === null) return null;
+    ca = certificatesIn(secret.data['ca.crt'] ?? '');
+    if (ca === null) {
+      findings.error(
+        at,
+        `Secret ${namespace}/${secret.name} has no key ca.crt with certificates, PEM, of at most 32 KiB; write ca.crt: "-----BEGIN CERTIFICATE-----…"`,
+        'RefNotFound',
+      );
+      return null;
+    }
+  }
+  return { uri, ca, algorithms, refreshMs: parseDuration(refresh) ?? 0, onFailure, allowPrivateAddresses };
+}
+
+/** The certificates of a PEM text, each readable, without what stands around them; null: there are none. */
+function certificatesIn(pem: string): string | null {
+  const certificates = pem.match(/-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g);
+  if (certificates === null || pem.length > MOST_CA_CHARACTERS) return null;
+  try {
+    for (const certificate of certificates) new X509Certificate(certificate);
+  } catch {
+    return null;
+  }
+  return `${certificates.join('\n')}\n`;
 }
 
 function credentialSource(source: Jwt['from'][number]): CredentialSource {

@@ -1,9 +1,8 @@
 import type { AccessPolicy } from '../api/access-policy.ts';
-import { LABELS } from '../api/names.ts';
 import type { RateLimitPolicy } from '../api/rate-limit-policy.ts';
 import type { ClientIpConfig, ConnectionSettings, StoreConfig } from '../bundle/types.ts';
 import type { Findings } from './finding.ts';
-import type { References } from './references.ts';
+import { findSecret, type References } from './references.ts';
 
 const STORE_PATH = ['spec', 'store', 'redis', 'secretRef', 'name'];
 
@@ -34,23 +33,8 @@ function compileStore(
   if (spec.store === undefined) return null;
   const { namespace } = metadata;
   const { name } = spec.store.redis.secretRef;
-  const secret = references.secrets.find((candidate) => candidate.namespace === namespace && candidate.name === name);
-  if (secret === undefined) {
-    findings.error(
-      STORE_PATH,
-      `Secret ${namespace}/${name} does not exist; add it, with the URL as its key url`,
-      'RefNotFound',
-    );
-    return null;
-  }
-  if (secret.labels[LABELS.allowReference] !== 'true') {
-    findings.error(
-      STORE_PATH,
-      `Secret ${namespace}/${name} may not be read by policies; give it the label ${LABELS.allowReference}: "true"`,
-      'RefNotPermitted',
-    );
-    return null;
-  }
+  const secret = findSecret(name, STORE_PATH, 'the URL as its key url', namespace, references, findings);
+  if (secret === null) return null;
   // `echo | base64` leaves a newline at the end.
   const url = secret.data['url']?.trim();
   if (url === undefined || !isRedisUrl(url)) {

@@ -1,10 +1,12 @@
 import type { AccessPolicy } from '../api/access-policy.ts';
 import type { Path } from '../api/problem.ts';
-import type { AccessRule, AllowEntry } from '../bundle/types.ts';
+import type { AccessRule, AllowEntry, TenantSource } from '../bundle/types.ts';
 import { parameterNames } from '../evaluate/path-pattern.ts';
+import { compileSchedule, type ScheduleConfig } from '../evaluate/schedule.ts';
 import { checkCondition } from './check-condition.ts';
 import { type CheckedMatch, checkMatch } from './compile-match.ts';
 import type { CompiledRoles } from './compile-roles.ts';
+import { compileRuleBody } from './compile-rule-body.ts';
 import type { Findings } from './finding.ts';
 import { reportOverlaps } from './rule-overlap.ts';
 import { unknownWord } from './suggest.ts';
@@ -33,6 +35,9 @@ export function compileRules(
       if (entry.when !== undefined) checkWhen(entry.when, [...path, 'when'], matches[index]!, findings);
       return allowEntry(entry, roles);
     }),
+    ...(rule.body && { body: compileRuleBody(rule.body, ['spec', 'rules', index, 'body'], findings) }),
+    ...(rule.tenant && { tenant: compileTenant(rule, index, matches[index]!, findings) }),
+    ...(rule.schedule && { schedule: checkedSchedule(rule.schedule, ['spec', 'rules', index, 'schedule'], findings) }),
   }));
 }
 
@@ -73,14 +78,41 @@ function checkEntry(entry: Allow, path: Path, roles: CompiledRoles, findings: Fi
 
 function checkWhen(source: string, path: Path, match: CheckedMatch | null, findings: Findings): void {
   const references = checkCondition(source, 'rule', path, findings);
-  for (const name of references?.pathParameters ?? []) {
-    const without = match?.patterns.find((pattern) => !parameterNames(pattern).includes(name));
-    if (without === undefined) continue;
+  for (const name of references?.pathParameters ?? []) checkParameter(name, path, match, findings);
+}
+
+function checkParameter(name: string, path: Path, match: CheckedMatch | null, findings: Findings): void {
+  const without = match?.patterns.find((pattern) => !parameterNames(pattern).includes(name));
+  if (without === undefined) return;
+  findings.error(
+    path,
+    `reads path.${name}, but ${without.text} has no {${name}}; name the parameter so, or split the rule`,
+  );
+}
+
+function compileTenant(rule: Rule, index: number, match: CheckedMatch | null, findings: Findings): TenantSource {
+  const path = ['spec', 'rules', index, 'tenant'];
+  const anonymous = rule.allow.findIndex((entry) => entry.anonymous === true);
+  if (anonymous >= 0) {
     findings.error(
       path,
-      `reads path.${name}, but ${without.text} has no {${name}}; name the parameter so, or split the rule`,
+      `allow[${anonymous}] lets in requests without an identity, and they have no tenant; leave tenant out, or split the rule`,
     );
   }
+  const [source, name = ''] = rule.tenant!.from.split('.') as [TenantSource['source'], string];
+  if (source === 'path') checkParameter(name, [...path, 'from'], match, findings);
+  return { source, name: source === 'header' ? name.toLowerCase() : name };
+}
+
+function checkedSchedule(schedule: ScheduleConfig, path: Path, findings: Findings): ScheduleConfig {
+  const check = (part: Partial<ScheduleConfig>, at: Path): void => {
+    const result = compileSchedule({ timezone: 'UTC', open: [], closed: [], ...part });
+    if (!result.ok) findings.error([...path, ...at], result.message);
+  };
+  check({ timezone: schedule.timezone }, ['timezone']);
+  for (const [at, window] of schedule.open.entries()) check({ open: [window] }, ['open', at]);
+  for (const [at, date] of schedule.closed.entries()) check({ closed: [date] }, ['closed', at]);
+  return schedule;
 }
 
 function allowEntry(

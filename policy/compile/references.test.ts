@@ -63,6 +63,18 @@ const cases: readonly [name: string, keySets: readonly ResolvedKeySet[], ref: ob
     ['ES256'],
   ],
   [
+    'a key that its resource revokes, though its keyring has not been able to take note of it',
+    [keySet('orders', 'trading', { revocations: [{ kid: 'ES256' }] }, ['ES256', 'RS256'])],
+    { name: 'trading' },
+    ['RS256'],
+  ],
+  [
+    'no key but a revoked one: nobody gets in, and no older bundle stays',
+    [keySet('auth', 'trading', { ...forAll, revocations: [{ kid: 'ES256' }] }, ['HS256', 'ES256'])],
+    { name: 'trading', namespace: 'auth' },
+    [],
+  ],
+  [
     'a key set that still holds only secrets',
     [keySet('auth', 'trading', forAll, ['HS256'])],
     { name: 'trading', namespace: 'auth' },

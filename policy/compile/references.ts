@@ -1,6 +1,9 @@
+import { LABELS } from '../api/names.ts';
+import type { Path } from '../api/problem.ts';
 import type { SigningKeySet } from '../api/signing-key-set.ts';
 import type { ClientIpConfig } from '../bundle/types.ts';
 import type { KeySetOutputs } from '../keys/outputs.ts';
+import type { Findings } from './finding.ts';
 
 /** A SigningKeySet that exists, with what its keyring rendered last. */
 export interface ResolvedKeySet {
@@ -35,4 +38,29 @@ export interface References {
   readonly defaultClientIp: ClientIpConfig | null;
   /** A redis:// or rediss:// URL that replaces the store of every policy; null: each policy's own. */
   readonly storeOverride: string | null;
+}
+
+/** The Secret of this name if policies may read it; null: reported at `path`. `holds`: what it is to hold, in words. */
+export function findSecret(
+  name: string,
+  path: Path,
+  holds: string,
+  namespace: string,
+  { secrets }: References,
+  findings: Findings,
+): ReferencedSecret | null {
+  const secret = secrets.find((candidate) => candidate.namespace === namespace && candidate.name === name);
+  if (secret === undefined) {
+    findings.error(path, `Secret ${namespace}/${name} does not exist; add it, with ${holds}`, 'RefNotFound');
+    return null;
+  }
+  if (secret.labels[LABELS.allowReference] !== 'true') {
+    findings.error(
+      path,
+      `Secret ${namespace}/${name} may not be read by policies; give it the label ${LABELS.allowReference}: "true"`,
+      'RefNotPermitted',
+    );
+    return null;
+  }
+  return secret;
 }

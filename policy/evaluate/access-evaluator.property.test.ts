@@ -2,12 +2,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { exampleAccessBundle } from '../bundle/testing/example-bundles.ts';
-import type { AccessBundle, AllowEntry } from '../bundle/types.ts';
+import type { AccessBundle, AccessRule, AllowEntry, TenantSource } from '../bundle/types.ts';
 import { compileAccess, type RequestFacts } from './access-evaluator.ts';
 import { normalizePath } from './normalize-path.ts';
 import { decodedSegments } from './testing/decoded-segments.ts';
 import {
   REFERENCE_CONDITIONS,
+  REFERENCE_HEADERS,
+  REFERENCE_NOW,
+  REFERENCE_OPEN,
+  REFERENCE_QUERIES,
   type ReferenceRequest,
   referenceAuthorize,
   referenceFind,
@@ -41,20 +45,30 @@ const entry: fc.Arbitrary<AllowEntry> = fc.record(
   },
   { requiredKeys: [] },
 );
+const tenant = fc.constantFrom<TenantSource>(
+  { source: 'path', name: 'x' },
+  { source: 'query', name: 't' },
+  { source: 'header', name: 'x-t' },
+);
+const schedule = fc
+  .constantFrom(...Object.keys(REFERENCE_OPEN))
+  .map((window) => ({ timezone: 'America/New_York', open: [window], closed: ['2026-11-21'] }));
+const matchedAndAllowed = fc.record({
+  match: fc.record({
+    hosts: fc.subarray(['a.x', '*.x', '*.a.x', 'y'], { maxLength: 2 }),
+    paths: fc.array(pattern, { maxLength: 3 }),
+    methods: fc.subarray(['GET', 'POST', 'HEAD'], { maxLength: 2 }),
+  }),
+  allow: fc.array(entry, { minLength: 1, maxLength: 3 }),
+});
+const restrictions: fc.Arbitrary<Pick<AccessRule, 'tenant' | 'schedule'>> = fc.oneof(
+  { weight: 2, arbitrary: fc.constant({}) },
+  { weight: 1, arbitrary: fc.record({ tenant, schedule }, { requiredKeys: [] }) },
+);
 const bundle: fc.Arbitrary<AccessBundle> = fc
   .record({
     roles: fc.tuple(...ROLES.slice(0, 3).map((name) => rolePermissions(name))),
-    rules: fc.array(
-      fc.record({
-        match: fc.record({
-          hosts: fc.subarray(['a.x', '*.x', '*.a.x', 'y'], { maxLength: 2 }),
-          paths: fc.array(pattern, { maxLength: 3 }),
-          methods: fc.subarray(['GET', 'POST', 'HEAD'], { maxLength: 2 }),
-        }),
-        allow: fc.array(entry, { minLength: 1, maxLength: 3 }),
-      }),
-      { maxLength: 8 },
-    ),
+    rules: fc.array(fc.tuple(matchedAndAllowed, restrictions), { maxLength: 8 }),
     pathMatching: fc.record({
       case: fc.constantFrom('Sensitive' as const, 'Insensitive' as const),
       trailingSlash: fc.constantFrom('Strict' as const, 'Ignore' as const),
@@ -64,7 +78,7 @@ const bundle: fc.Arbitrary<AccessBundle> = fc
   .map(({ roles, rules, pathMatching }) => ({
     ...exampleAccessBundle,
     roles,
-    rules: rules.map((rule, index) => ({ name: `rule-${index}`, ...rule })),
+    rules: rules.map(([rule, restricted], index) => ({ name: `rule-${index}`, ...rule, ...restricted })),
     pathMatching,
   }));
 const request = fc.record({
@@ -76,9 +90,18 @@ const request = fc.record({
     .chain((parts) => fc.constantFrom(`/${parts.join('/')}`, `/${parts.join('/')}/`)),
   method: fc.constantFrom('GET', 'POST', 'HEAD', 'DELETE'),
   ip: fc.constantFrom('10.0.0.1', '192.0.2.1'),
+  query: fc.constantFrom(...Object.keys(REFERENCE_QUERIES)),
+  headers: fc.constantFrom(...Object.keys(REFERENCE_HEADERS)),
 });
 const claims = fc.option(
-  fc.record({ sub: fc.constantFrom('u1', 'a', 'b'), roles: fc.subarray(ROLES) }, { requiredKeys: ['roles'] }),
+  fc.record(
+    {
+      sub: fc.constantFrom('u1', 'a', 'b'),
+      tenant_id: fc.constantFrom('a', 'A', 'café', ''),
+      roles: fc.subarray(ROLES),
+    },
+    { requiredKeys: ['roles'] },
+  ),
 );
 
 function rolePermissions(name: string) {
@@ -89,8 +112,9 @@ function rolePermissions(name: string) {
   return permissions.map((list) => ({ name, permissions: list }));
 }
 
-function factsOf(made: { method: string; ip: string }): RequestFacts {
-  return { method: made.method, query: '', headers: [], clientAddress: made.ip, receivedAt: 0 };
+function factsOf({ method, ip, query, headers }: Omit<ReferenceRequest, 'segments' | 'slash'>): RequestFacts {
+  const { fields } = REFERENCE_HEADERS[headers]!;
+  return { method, query, headers: fields, clientAddress: ip, receivedAt: REFERENCE_NOW };
 }
 
 test('the compiled evaluator finds the rule and comes to the answer of a slow obvious one', () => {
@@ -106,7 +130,10 @@ test('the compiled evaluator finds the rule and comes to the answer of a slow ob
           segments: decodedSegments(path),
           slash: path.endsWith('/') && path !== '/',
         };
-        const who = token === null ? null : { user: token.sub ?? null, roles: token.roles, claims: token };
+        const who =
+          token === null
+            ? null
+            : { user: token.sub ?? null, roles: token.roles, tenant: token.tenant_id || null, claims: token };
         const expected = referenceFind(policy, plain);
         const found = evaluator.findRule(made.host, path, made.method);
         assert.equal(found?.name, expected?.rule.name);
@@ -118,7 +145,15 @@ test('the compiled evaluator finds the rule and comes to the answer of a slow ob
     }),
     RUNS,
   );
-  for (const answer of ['Allow', 'unauthenticated', 'no_rule', 'forbidden', 'condition_error']) {
+  for (const answer of [
+    'Allow',
+    'unauthenticated',
+    'no_rule',
+    'forbidden',
+    'condition_error',
+    'tenant_mismatch',
+    'outside_schedule',
+  ]) {
     assert.ok((answers.get(answer) ?? 0) > 0, `the generator never led to ${answer}`);
   }
 });
@@ -130,8 +165,8 @@ test('adding a role never removes a permission', () => {
       const path = normalizePath(made.rawPath, policy.pathMatching);
       fc.pre(typeof path === 'string');
       const match = evaluator.findRule(made.host, path, made.method);
-      const before = evaluator.identify({ sub: 'u1', roles });
-      const after = evaluator.identify({ sub: 'u1', roles: [...roles, added] });
+      const before = evaluator.identify({ sub: 'u1', tenant_id: 'a', roles });
+      const after = evaluator.identify({ sub: 'u1', tenant_id: 'a', roles: [...roles, added] });
       for (const [word, bits] of before.permissions.permissions.entries()) {
         assert.equal(bits & ~after.permissions.permissions[word]!, 0);
       }

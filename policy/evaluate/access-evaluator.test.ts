@@ -200,6 +200,40 @@ for (const [name, allow, claims, answer] of deciding) {
   });
 }
 
+const LATE = Date.parse('2026-11-20T16:00:00-05:00');
+const HOURS = { timezone: 'America/New_York', open: ['Mon-Fri 09:30-16:00'], closed: [] };
+const order: readonly (readonly [
+  name: string,
+  claims: Record<string, unknown> | null,
+  path: string,
+  receivedAt: number,
+  answer: string,
+])[] = [
+  ['all holds', { ...ME, tenant_id: 'acme' }, '/acme', LATE - 1, 'Allow'],
+  ['nothing holds, without identity', null, '/evil', LATE, 'unauthenticated'],
+  ['nothing holds', { tenant_id: 'acme' }, '/evil', LATE, 'forbidden'],
+  ['tenant and schedule do not hold', { ...ME, tenant_id: 'acme' }, '/evil', LATE, 'tenant_mismatch'],
+  ['the schedule does not hold', { ...ME, tenant_id: 'acme' }, '/acme', LATE, 'outside_schedule'],
+  ['admins are not exempt from the tenant', { role: 'admin', tenant_id: 'acme' }, '/evil', LATE - 1, 'tenant_mismatch'],
+  ['nor from the schedule', { role: 'admin', tenant_id: 'acme' }, '/acme', LATE, 'outside_schedule'],
+];
+for (const [name, claims, path, receivedAt, answer] of order) {
+  test(`authorize: tenant and schedule: ${name}: ${answer}`, () => {
+    const isolated = { tenant: { source: 'path', name: 'tenant' }, schedule: HOURS } as const;
+    const { findRule, authorize, identify } = evaluator([
+      { ...rule('r', { paths: ['/{tenant}'] }, [{ permissions: ['orders:write'] }]), ...isolated },
+    ]);
+    const identity = claims === null ? null : identify(claims);
+    assert.equal(authorize(findRule('h', path, 'GET'), identity, facts({ receivedAt })), answer);
+  });
+}
+
+test('authorize: a schedule closes what is open to everyone', () => {
+  const { findRule, authorize } = evaluator([{ ...rule('r', {}), schedule: HOURS }]);
+  assert.equal(authorize(findRule('h', '/', 'GET'), null, facts({ receivedAt: LATE - 1 })), 'Allow');
+  assert.equal(authorize(findRule('h', '/', 'GET'), null, facts({ receivedAt: LATE })), 'outside_schedule');
+});
+
 test('authorize: no rule is 401 without identity, no_rule with one', () => {
   const { authorize, identify } = evaluator([]);
   assert.equal(authorize(null, null, facts()), 'unauthenticated');
@@ -271,6 +305,7 @@ test('a bundle that compile() would not have let through is refused', () => {
     rule('path', { paths: ['a'] }),
     rule('host', { hosts: ['A'] }),
     rule('cel', {}, [{ when: 'nonsense ==' }]),
+    { ...rule('zone', {}), schedule: { ...HOURS, timezone: 'Mars/Olympus' } },
   ];
   for (const one of broken) {
     assert.throws(

@@ -39,7 +39,13 @@ export interface RequestFacts {
 }
 
 /** Why a request is not let in: no credentials where some are needed (401), or the reasons for 403. */
-export type AccessDenial = 'unauthenticated' | 'no_rule' | 'forbidden' | 'condition_error';
+export type AccessDenial =
+  | 'unauthenticated'
+  | 'no_rule'
+  | 'forbidden'
+  | 'condition_error'
+  | 'tenant_mismatch'
+  | 'outside_schedule';
 
 /** The decisions of one AccessPolicy. Pure: the same arguments give the same answer. Never throws. */
 export interface AccessEvaluator {
@@ -60,7 +66,7 @@ export interface AccessEvaluator {
 
 /**
  * Compiles a policy into closures, a segment tree and bit sets.
- * @throws PortcullisError `bundle_invalid` for a pattern, host or condition that compile() would not have let through
+ * @throws PortcullisError `bundle_invalid` for a pattern, host, condition or schedule that compile() would not have let through
  */
 export function compileAccess(bundle: AccessBundle): AccessEvaluator {
   const names = nameSpaceOf(bundle);

@@ -17,8 +17,8 @@ export function addressKey(address: string): string {
   return `${prefix.join(':')}::/64`;
 }
 
-/** The eight groups of an IPv6 address; a zone (RFC 4007 §11) is dropped. */
-function parseIpv6(address: string): readonly number[] | null {
+/** The eight groups of an IPv6 address, null for what is none; a zone (RFC 4007 §11) is dropped. */
+export function parseIpv6(address: string): readonly number[] | null {
   const zone = address.indexOf('%');
   const halves = (zone < 0 ? address : address.slice(0, zone)).split('::');
   if (halves.length > 2) return null;

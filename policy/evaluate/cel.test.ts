@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, it, test } from 'node:test';
 import type { RequestFacts } from './access-evaluator.ts';
 import { type CelExpression, compileCel } from './cel.ts';
 import { ConditionContext } from './condition-context.ts';
@@ -145,4 +145,65 @@ test('cel: matches runs RE2, and no more text than its budget', () => {
   assert.equal(run('a'.repeat(5000)), true);
   assert.throws(() => run('a'.repeat(40_000)), /more text than one evaluation/);
   assert.equal(run('aaa'), true, 'the budget is of one evaluation');
+});
+
+describe('cel: rules about a body', () => {
+  const about = (source: string, body: unknown): boolean => {
+    const result = compileCel(source, 'body');
+    assert.ok(result.ok, result.ok ? '' : result.message);
+    return result.value.evaluate(new ConditionContext(FACTS, CLAIMS, { params: { id: 'u1' } }).withBody(body));
+  };
+  const numbers = (length: number): readonly number[] => Array.from({ length }, (_, at) => at);
+
+  it('see the body beside the request', () => {
+    assert.equal(about('body.user == claims.sub && body.user == path.id', { user: 'u1' }), true);
+    assert.equal(about('timestamp(body.time) <= now', { time: '2026-01-05T14:30:00Z' }), true);
+    assert.equal(about('timestamp(body.time) <= now', { time: '2026-01-05T14:30:01Z' }), false);
+    assert.equal(about('body.low * 1.5 >= body.high && body.low > 0', { low: 2, high: 3 }), true);
+    assert.equal(
+      about('body.items.all(i, i.price > 0 && i.side in ["buy", "sell"])', { items: [{ price: 1, side: 'buy' }] }),
+      true,
+    );
+    assert.equal(about('body.items.map(i, i.n).exists(n, n == 3.0)', { items: [{ n: 1 }, { n: 3 }] }), true);
+    assert.equal(about('size(body) == 2 && body[1] == "x"', [1, 'x']), true);
+  });
+
+  it('throw where the body has no such member, inherited ones included', () => {
+    for (const source of [
+      'body.a == 1',
+      'body.constructor == 1',
+      'body.__proto__ == 1',
+      'body.b.c == 1',
+      'body.b > "x"',
+    ]) {
+      assert.throws(() => about(source, { b: 1 }), Error, source);
+    }
+  });
+
+  it('are the only conditions that know it', () => {
+    const result = compileCel('body.a == 1', 'rule');
+    assert.ok(!result.ok && /there are claims, headers, method, now, path, query, source$/.test(result.message));
+  });
+
+  const words = numbers(10_000).map((at) => `w${at}`);
+  const costly: readonly (readonly [source: string, small: unknown, large: unknown])[] = [
+    ['body.all(x, x >= 0)', numbers(20_000), numbers(200_000)],
+    ['body.all(x, body.exists(y, y == x))', numbers(50), numbers(2_000)],
+    ['body.all(x, x in body)', numbers(100), numbers(10_000)],
+    ['body.filter(x, x >= 0).map(x, x + 1.0).all(x, x > 0)', numbers(2_000), numbers(50_000)],
+    ['body.l.all(x, !body.t.contains(x))', { l: words, t: '' }, { l: words, t: 'x'.repeat(60_000) }],
+    ['body.l.all(x, size(x + body.t) > 0)', { l: words, t: '' }, { l: words, t: 'x'.repeat(60_000) }],
+    ['body.l.all(x, body.a == body.b)', { l: [1], a: words, b: [...words] }, { l: words, a: words, b: [...words] }],
+    ['body.l.all(x, body.a == body.b)', { l: words, a: {}, b: {} }, { l: words, a: [[words]], b: [[[...words]]] }],
+    ['body.all(x, x.a > 0 || true)', numbers(100).map(() => ({})), numbers(2_000).map(() => ({}))],
+    ['!body.exists(x, has(x.a))', numbers(2_000).map(() => ({})), numbers(100_000).map(() => ({}))],
+  ];
+  for (const [source, small, large] of costly) {
+    it(`take a bounded number of steps: ${source}`, () => {
+      assert.equal(about(source, small), true);
+      const started = performance.now();
+      assert.throws(() => about(source, large), /too many steps on a value of this size/);
+      assert.ok(performance.now() - started < 1000);
+    });
+  }
 });

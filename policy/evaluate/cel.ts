@@ -1,10 +1,14 @@
 import { TypeError as CelTypeError, Environment, EvaluationError, ParseError } from '@marcbachmann/cel-js';
 import { type CelReferences, checkCelNodes } from './cel-checks.ts';
 import { Re2Matches } from './cel-matches.ts';
+import { CelMeter } from './cel-meter.ts';
 import { type ConditionContext, ConditionSource } from './condition-context.ts';
 
-/** Where an expression stands: a rule's `when`, or a tier's, which sees no path parameters. */
-export type CelEnvironment = 'rule' | 'tier';
+/**
+ * Where an expression stands: a rule's `when`; a tier's, which sees no path parameters; a rule about a request's body, which
+ * sees `body` too.
+ */
+export type CelEnvironment = 'rule' | 'tier' | 'body';
 
 /** A checked expression. */
 export interface CelExpression {
@@ -36,10 +40,20 @@ const tierEnvironment = new Environment({ limits: LIMITS }).registerType('Source
 });
 for (const [name, type] of Object.entries(VARIABLES)) tierEnvironment.registerVariable(name, type);
 const ruleEnvironment = tierEnvironment.clone().registerVariable('path', 'map<string, string>');
+const environments: Readonly<
+  Record<CelEnvironment, { readonly base: Environment; readonly names: readonly string[] }>
+> = {
+  tier: { base: tierEnvironment, names: Object.keys(VARIABLES) },
+  rule: { base: ruleEnvironment, names: [...Object.keys(VARIABLES), 'path'] },
+  body: {
+    base: ruleEnvironment.clone().registerVariable('body', 'dyn'),
+    names: [...Object.keys(VARIABLES), 'path', 'body'],
+  },
+};
 
 /**
  * Compiles a condition in CEL: it must be of type bool, of bounded length, depth and worst-case steps, and
- * its regular expressions literal RE2.
+ * its regular expressions literal RE2. About a body, whose lists may be long, steps are counted while it is evaluated.
  */
 export function compileCel(source: string, environment: CelEnvironment): CelResult {
   if (source.length > MAX_SOURCE_LENGTH) {
@@ -47,19 +61,21 @@ export function compileCel(source: string, environment: CelEnvironment): CelResu
   }
   const matches = new Re2Matches();
   try {
-    const base = environment === 'rule' ? ruleEnvironment : tierEnvironment;
-    const program = matches.register(base.clone()).parse(source);
-    const checked = checkCelNodes(program.ast, matches);
+    const program = matches.register(environments[environment].base.clone()).parse(source);
+    const meter = environment === 'body' ? new CelMeter() : null;
+    const checked = checkCelNodes(program.ast, matches, meter === null);
     if (!checked.ok) return checked;
     const { valid, type, error } = program.check();
     if (!valid) return refuseError(error, environment);
     if (type !== 'bool') return refuse(`expression is of type ${type}, not bool; compare it, as in \`… == true\``, 0);
+    meter?.instrument(program.ast);
     return {
       ok: true,
       value: {
         references: checked.references,
         evaluate(context) {
           matches.reset();
+          meter?.reset();
           const value: unknown = program(context);
           if (typeof value !== 'boolean') throw new EvaluationError('the expression gave no bool');
           return value;
@@ -77,8 +93,7 @@ function refuseError(error: unknown, environment: CelEnvironment): CelResult {
   const position = error.range?.start ?? 0;
   if (summary.startsWith('Exceeded max')) return refuse(`${summary}; write a shorter, flatter expression`, position);
   if (error.code !== 'unknown_variable') return refuse(summary, position);
-  const names = [...Object.keys(VARIABLES), ...(environment === 'rule' ? ['path'] : [])].sort();
-  return refuse(`${summary}; there are ${names.join(', ')}`, position);
+  return refuse(`${summary}; there are ${environments[environment].names.toSorted().join(', ')}`, position);
 }
 
 function refuse(message: string, position: number): { ok: false; message: string; position: number } {

@@ -19,6 +19,8 @@ export class ConditionContext {
   readonly #facts: RequestFacts;
   readonly #claims: Readonly<Record<string, unknown>> | null;
   readonly #match: { readonly params: Strings } | null;
+  /** The parsed body, for the rules about it; undefined elsewhere. */
+  readonly body: unknown;
   #query: Strings | null = null;
   #headers: Strings | null = null;
 
@@ -26,10 +28,17 @@ export class ConditionContext {
     facts: RequestFacts,
     claims: Readonly<Record<string, unknown>> | null,
     match: { readonly params: Strings } | null,
+    body?: unknown,
   ) {
     this.#facts = facts;
     this.#claims = claims;
     this.#match = match;
+    this.body = body;
+  }
+
+  /** The same request with its body. */
+  withBody(body: unknown): ConditionContext {
+    return new ConditionContext(this.#facts, this.#claims, this.#match, body);
   }
 
   get claims(): Readonly<Record<string, unknown>> {

@@ -4,6 +4,8 @@ import { compileCel } from './cel.ts';
 import { ConditionContext } from './condition-context.ts';
 import { valueOrThrow } from './parse-result.ts';
 import { bitsOf, holdsAll, holdsAny, type NameSpace } from './permission-set.ts';
+import { compileSchedule } from './schedule.ts';
+import { isOwnTenant } from './tenant.ts';
 
 /** What one rule decides. */
 export interface RuleDecision {
@@ -13,6 +15,7 @@ export interface RuleDecision {
 }
 
 type Condition = (match: RuleMatch, identity: Identity | null, facts: RequestFacts) => boolean;
+type Authorize = RuleDecision['authorize'];
 
 interface Entry {
   /** Whether it is open to requests without an identity. */
@@ -29,11 +32,21 @@ export function compileDecisions(rules: readonly AccessRule[], names: NameSpace)
     const entries = rule.allow.map((entry) => compileEntry(entry, rule, names));
     // The order of entries changes no answer; those without an expression cost next to nothing.
     entries.sort((a, b) => Number(a.when !== null) - Number(b.when !== null));
-    return {
-      anonymous: entries.some((entry) => entry.anonymous),
-      authorize: (match, identity, facts) => decide(entries, match, identity, facts),
-    };
+    const byEntries: Authorize = (match, identity, facts) => decide(entries, match, identity, facts);
+    return { anonymous: entries.some((entry) => entry.anonymous), authorize: withTenantAndSchedule(byEntries, rule) };
   });
+}
+
+/** What is said of all entries: first whose it is, then when. */
+function withTenantAndSchedule(byEntries: Authorize, { name, tenant, schedule }: AccessRule): Authorize {
+  if (tenant === undefined && schedule === undefined) return byEntries;
+  const isOpen = schedule && valueOrThrow(compileSchedule(schedule), `rule "${name}": schedule`);
+  return (match, identity, facts) => {
+    const decision = byEntries(match, identity, facts);
+    if (decision !== 'Allow') return decision;
+    if (tenant !== undefined && !isOwnTenant(tenant, match, identity, facts)) return 'tenant_mismatch';
+    return isOpen === undefined || isOpen(facts.receivedAt) ? 'Allow' : 'outside_schedule';
+  };
 }
 
 function decide(

@@ -2,6 +2,7 @@ import type { PathMatching } from '../../policy/bundle/types.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
 import type { Filter } from '../pipeline/filter.ts';
 import type { FilterFault } from '../pipeline/run-pipeline.ts';
+import type { BodyBudget } from './body-collector.ts';
 import type { CheckedHead } from './check-head.ts';
 import type { ClientAddress } from './client-address.ts';
 import type { Tunnel } from './tunnel.ts';
@@ -25,5 +26,6 @@ export interface EngineContext {
   readonly upstreams: UpstreamPool;
   readonly onFilterFault: FilterFault;
   readonly tunnels: Set<Tunnel>;
+  readonly bodies: BodyBudget;
   draining: boolean;
 }

@@ -3,6 +3,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { setTimeout as delay } from 'node:timers/promises';
 import type { HostPort } from '../../runtime/sidecar-arguments.ts';
 import type { FilterFault } from '../pipeline/run-pipeline.ts';
+import { BodyBudget } from './body-collector.ts';
 import { buildExchange } from './build-exchange.ts';
 import type { CheckedHead } from './check-head.ts';
 import { ClientConnection } from './client-connection.ts';
@@ -18,6 +19,8 @@ import { UpstreamPool } from './upstream-pool.ts';
 const SWEEP_MS = 500;
 const STOP_POLL_MS = 10;
 const BACKLOG = 4096;
+/** Bodies that filters look at as a whole, all together. */
+const MAX_BODY_BYTES = 64 * 1024 * 1024;
 /** How long an application may take over the rest of a WebSocket frame while we drain. */
 const HALF_FRAME_MS = 5_000;
 
@@ -53,6 +56,7 @@ export class Engine implements RequestHandler {
       upstreams: new UpstreamPool(host, port, this.#clock, () => this.#pipeline?.timeouts ?? DEFAULT_UPSTREAM_TIMEOUTS),
       onFilterFault: options.onFilterFault,
       tunnels: new Set<Tunnel>(),
+      bodies: new BodyBudget(MAX_BODY_BYTES),
       draining: false,
     };
     // A client that ends its side has left; half-open connections are for those who want to hold us.

@@ -1,3 +1,4 @@
+import type { Violation } from '../../policy/evaluate/body/body-config.ts';
 import type { DenialCode } from '../pipeline/filter.ts';
 
 /** Malformed or unacceptable HTTP, refused whatever the policy's mode. */
@@ -44,7 +45,13 @@ export const RESCUE: Readonly<Record<Cause, Rescue>> = Object.freeze({
   no_rule: r(403, 'Forbidden', 'No rule of the access policy covers this request.'),
   forbidden: r(403, 'Forbidden', 'The access policy does not allow this request for this identity.'),
   condition_error: r(403, 'Forbidden', 'A condition of the access policy could not be evaluated for this request.'),
+  tenant_mismatch: r(403, 'Forbidden', 'The request is not clearly about the tenant of this identity.'),
+  outside_schedule: r(403, 'Forbidden', 'The access policy does not allow this request at this time.'),
   origin_mismatch: r(403, 'Forbidden', 'A cookie identity needs an Origin that the access policy trusts.'),
+  body_invalid: r(400, 'Bad Request', 'The body is not what this operation takes; errors lists what is wrong.'),
+  body_too_large: r(413, 'Content Too Large', 'The body is larger than this operation takes.'),
+  unsupported_media_type: r(415, 'Unsupported Media Type', 'The body is of a type that this operation does not take.'),
+  overloaded: r(503, 'Service Unavailable', 'Too much is under way; Retry-After says when to come back.'),
   rate_limited: r(429, 'Too Many Requests', 'A rate limit is used up; Retry-After says when to come back.'),
   store_unavailable: r(503, 'Service Unavailable', 'The rate limit store does not answer.'),
   symmetric_key_set: r(404, 'Not Found', 'The keys of this key set are secrets, of which there is no JWKS.'),
@@ -70,8 +77,17 @@ export const RESCUE: Readonly<Record<Cause, Rescue>> = Object.freeze({
   upstream_protocol: r(502, 'Bad Gateway', 'The application answered with something that is not valid HTTP/1.1.'),
 });
 
-/** The RFC 9457 body for a cause. `type` points to the line in docs/errors.md. */
-export function problemBody(cause: Cause, requestId: string): string {
+/**
+ * The RFC 9457 body for a cause. `type` points to the line in docs/errors.md; `violations` become its `errors`, in ASCII.
+ */
+export function problemBody(cause: Cause, requestId: string, violations: readonly Violation[] = []): string {
   const { status, title, detail } = RESCUE[cause];
-  return `{"type":"https://portcullis.dev/errors#${cause}","title":"${title}","status":${status},"detail":"${detail}","code":"${cause}","requestId":"${requestId}"}\n`;
+  const errors = violations.map(({ pointer, message }) => ({ pointer, detail: message }));
+  const more = errors.length === 0 ? '' : `,"errors":${ascii(JSON.stringify(errors))}`;
+  return `{"type":"https://portcullis.dev/errors#${cause}","title":"${title}","status":${status},"detail":"${detail}","code":"${cause}","requestId":"${requestId}"${more}}\n`;
+}
+
+/** JSON may write any character as its code units. */
+function ascii(json: string): string {
+  return json.replace(/[\x7f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

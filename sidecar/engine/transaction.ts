@@ -1,8 +1,10 @@
 import type { Socket } from 'node:net';
-import type { Exchange } from '../pipeline/exchange.ts';
+import type { Violation } from '../../policy/evaluate/body/body-config.ts';
+import type { BodyRefusal, BodySource, Exchange } from '../pipeline/exchange.ts';
 import type { Answer, Denial } from '../pipeline/filter.ts';
 import { runFinish, runRequest, runResponse } from '../pipeline/run-pipeline.ts';
 import type { AnswerFraming } from './answer-writer.ts';
+import { BodyCollector } from './body-collector.ts';
 import type { CheckedHead } from './check-head.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { ClientRequest } from './client-request.ts';
@@ -16,13 +18,17 @@ import type { ResponseSink, UpstreamConnection } from './upstream-connection.ts'
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
 
 /** One request from its checked head to the end of its answer: decided on, forwarded, answered, counted. */
-export class Transaction implements ResponseSink, ClientRequest {
+export class Transaction implements ResponseSink, ClientRequest, BodySource {
   readonly exchange: Exchange;
   readonly #context: EngineContext;
   readonly #pipeline: Pipeline;
   readonly #client: ClientConnection;
   readonly #head: CheckedHead;
   #upstream: UpstreamConnection | null = null;
+  #collector: BodyCollector | null = null;
+  #bodyRefusal: BodyRefusal | null = null;
+  /** Set while the body is being collected. */
+  #onCollected: ((body: Buffer | BodyRefusal) => void) | null = null;
   #answerStarted = false;
   #bodySent = false;
   #continued = false;
@@ -41,6 +47,7 @@ export class Transaction implements ResponseSink, ClientRequest {
     this.#client = client;
     this.#head = head;
     this.exchange = exchange;
+    exchange.body = this;
     client.begin(this);
   }
 
@@ -48,9 +55,40 @@ export class Transaction implements ResponseSink, ClientRequest {
   run(): void {
     const decision = runRequest(this.#pipeline.filters, this.exchange, this.#context.onFilterFault);
     if (decision instanceof Promise) {
-      if (this.#head.body !== 'none') this.#client.pauseBody();
+      if (this.#head.body !== 'none' && this.#onCollected === null) this.#client.pauseBody();
       void decision.then((settled) => this.#decided(settled));
     } else this.#decided(decision);
+  }
+
+  async readBody(maxBytes: number): Promise<Buffer | BodyRefusal> {
+    const { body, contentLength } = this.#head;
+    if (body === 'none') return Buffer.alloc(0);
+    if (this.#bodyRefusal !== null) return this.#bodyRefusal;
+    if (body === 'length' && contentLength > maxBytes) return 'body_too_large';
+    if (this.#collector !== null) {
+      const whole = this.#collector.body;
+      return whole.length > maxBytes ? 'body_too_large' : whole;
+    }
+    this.#collector = new BodyCollector(maxBytes, this.#context.bodies);
+    const collected = new Promise<Buffer | BodyRefusal>((resolve) => {
+      this.#onCollected = resolve;
+    });
+    this.#takeBody();
+    return collected;
+  }
+
+  #collected(result: Buffer | BodyRefusal): void {
+    const resolve = this.#onCollected;
+    this.#onCollected = null;
+    resolve?.(result);
+  }
+
+  #takeBody(): void {
+    if (this.#head.expectsContinue && !this.#continued) {
+      this.#continued = true;
+      this.#client.sendContinue();
+    }
+    this.#client.resumeBody();
   }
 
   #decided(decision: Denial | Answer | undefined): void {
@@ -59,12 +97,12 @@ export class Transaction implements ResponseSink, ClientRequest {
     else if (decision.kind === 'answer') this.#answer(decision.status, [...decision.headers], decision.body, true);
     else {
       this.exchange.refusalReason = decision.reason;
-      this.refuse(decision.code, decision.headers);
+      this.refuse(decision.code, decision.headers, decision.violations);
     }
   }
 
   /** Answers with the problem document of a cause (RFC 9457), or cuts the connection when an answer has begun. */
-  refuse(cause: Cause, extra: readonly string[] = []): void {
+  refuse(cause: Cause, extra: readonly string[] = [], violations?: readonly Violation[]): void {
     if (this.#finished) return;
     this.#upstream?.destroy();
     this.#upstream = null;
@@ -75,7 +113,7 @@ export class Transaction implements ResponseSink, ClientRequest {
     }
     const rescue = RESCUE[cause];
     const headers = ['content-type', 'application/problem+json', 'cache-control', 'no-store', ...extra];
-    this.#answer(rescue.status, headers, problemBody(cause, this.exchange.id), !rescue.close);
+    this.#answer(rescue.status, headers, problemBody(cause, this.exchange.id, violations), !rescue.close);
   }
 
   #answer(status: number, headers: string[], body: string, keepAlive: boolean): void {
@@ -113,30 +151,41 @@ export class Transaction implements ResponseSink, ClientRequest {
     if (head.body === 'none') {
       this.#bodySent = true;
       upstream.finishRequest();
-      return;
+    } else {
+      if (this.#collector !== null) this.#sendBody(upstream, this.#collector.body);
+      if (this.#bodySent) this.#endBody(upstream);
+      else this.#takeBody();
     }
-    if (head.expectsContinue) {
-      this.#continued = true;
-      this.#client.sendContinue();
-    }
-    this.#client.resumeBody();
+  }
+
+  #sendBody(upstream: UpstreamConnection, data: Buffer): boolean {
+    if (this.#head.body !== 'chunked') return upstream.write(data);
+    return data.length === 0 || upstream.writeChunk(data);
+  }
+
+  #endBody(upstream: UpstreamConnection): void {
+    if (this.#head.body === 'chunked') upstream.write('0\r\n\r\n');
+    upstream.finishRequest();
   }
 
   // ---- what the client sends -----------------------------------------------------------------------------------------
 
   onBody(data: Buffer): void {
+    if (this.#onCollected !== null) {
+      this.#bodyRefusal = this.#collector?.push(data) ?? null;
+      if (this.#bodyRefusal === null) return;
+      this.#client.pauseBody();
+      this.#collected(this.#bodyRefusal);
+      return;
+    }
     const upstream = this.#upstream;
-    if (upstream === null) return;
-    const ready = this.#head.body === 'chunked' ? upstream.writeChunk(data) : upstream.write(data);
-    if (!ready) this.#client.pauseBody();
+    if (upstream !== null && !this.#sendBody(upstream, data)) this.#client.pauseBody();
   }
 
   onBodyEnd(): void {
     this.#bodySent = true;
-    const upstream = this.#upstream;
-    if (upstream === null) return;
-    if (this.#head.body === 'chunked') upstream.write('0\r\n\r\n');
-    upstream.finishRequest();
+    if (this.#onCollected !== null) this.#collected(this.#collector?.body ?? 'aborted');
+    else if (this.#upstream !== null) this.#endBody(this.#upstream);
   }
 
   onBodyFailure(cause: ProtocolRefusal): void {
@@ -202,7 +251,8 @@ export class Transaction implements ResponseSink, ClientRequest {
     const upstream = this.#upstream;
     this.#upstream = null;
     const stale = cause === 'upstream_reset' && upstream?.failedStale === true;
-    if (stale && !this.#retried && this.#head.body === 'none' && IDEMPOTENT.has(this.exchange.method)) {
+    const repeatable = this.#head.body === 'none' || (this.#collector !== null && this.#bodySent);
+    if (stale && !this.#retried && repeatable && IDEMPOTENT.has(this.exchange.method)) {
       this.#retried = true;
       this.#forward(true);
       return;
@@ -230,6 +280,9 @@ export class Transaction implements ResponseSink, ClientRequest {
   #finish(): void {
     if (this.#finished) return;
     this.#finished = true;
+    this.#bodyRefusal ??= 'aborted';
+    this.#collected('aborted');
+    this.#collector?.release();
     runFinish(this.#pipeline.filters, this.exchange, this.#context.onFilterFault);
   }
 }

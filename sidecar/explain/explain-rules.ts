@@ -1,4 +1,4 @@
-import type { AccessBundle, AccessRule, AllowEntry } from '../../policy/bundle/types.ts';
+import type { AccessBundle, AccessRule, AllowEntry, TenantSource } from '../../policy/bundle/types.ts';
 import {
   compileAccess,
   type Identity,
@@ -8,6 +8,7 @@ import {
 import { compileCel } from '../../policy/evaluate/cel.ts';
 import { ConditionContext } from '../../policy/evaluate/condition-context.ts';
 import { valueOrThrow } from '../../policy/evaluate/parse-result.ts';
+import { tenantOf } from '../../policy/evaluate/tenant.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
 
 /** Why no rule matches: a sentence for each rule whose paths do. */
@@ -26,8 +27,11 @@ export function whyNoRule(access: AccessBundle, { host, path, method }: Exchange
   return sentences.length > 0 ? sentences : [`no rule covers the path ${path}`];
 }
 
-/** A sentence for each entry of a rule's `allow`: whether it lets the request in, and which of its conditions do not hold. */
-export function explainAllow(
+/**
+ * A sentence for each entry of a rule's `allow`, whether it lets the request in and which of its conditions do not hold; then
+ * one each for the rule's tenant and schedule.
+ */
+export function explainDecision(
   access: AccessBundle,
   match: RuleMatch,
   identity: Identity | null,
@@ -35,8 +39,11 @@ export function explainAllow(
 ): string[] {
   const rule = access.rules[match.index] as AccessRule;
   const found = { name: match.name, index: 0, params: match.params };
-  const holds = (entry: AllowEntry): boolean =>
-    compileAccess({ ...access, rules: [{ ...rule, allow: [entry] }] }).authorize(found, identity, facts) === 'Allow';
+  const { name, match: matched, tenant, schedule } = rule;
+  const allows = (part: Omit<AccessRule, 'name' | 'match'>): boolean =>
+    compileAccess({ ...access, rules: [{ name, match: matched, ...part }] }).authorize(found, identity, facts) ===
+    'Allow';
+  const holds = (entry: AllowEntry): boolean => allows({ allow: [entry] });
 
   const conditionsOf = ({ anonymous, authenticated, roles, permissions, when }: AllowEntry): string[] => {
     const open = anonymous === true && authenticated === undefined && roles === undefined && permissions === undefined;
@@ -53,10 +60,39 @@ export function explainAllow(
     return failed;
   };
 
-  return rule.allow.map((entry, index) => {
+  const sentences = rule.allow.map((entry, index) => {
     const text = `allow[${index}] ${JSON.stringify(entry)}`;
     return holds(entry) ? `${text}: yes` : `${text}: no, ${conditionsOf(entry).join('; ')}`;
   });
+  const anyone = [{ anonymous: true }] as const;
+  if (tenant !== undefined) {
+    const verdict = allows({ allow: anyone, tenant }) ? 'yes' : 'no';
+    const own = identity === null ? 'there is no identity' : `the identity's is ${JSON.stringify(identity.tenant)}`;
+    sentences.push(`tenant ${tenantText(tenant, match, facts)}, ${own}: ${verdict}`);
+  }
+  if (schedule !== undefined) {
+    const verdict = allows({ allow: anyone, schedule }) ? 'open' : 'closed';
+    sentences.push(
+      `schedule ${JSON.stringify(schedule)} at ${localTime(facts.receivedAt, schedule.timezone)}: ${verdict}`,
+    );
+  }
+  return sentences;
+}
+
+function tenantText(tenant: TenantSource, match: RuleMatch, facts: RequestFacts): string {
+  const text = `${tenant.source}.${tenant.name}`;
+  try {
+    return `${text} = ${JSON.stringify(tenantOf(tenant, match, facts) ?? null)}`;
+  } catch (error) {
+    return `${text}: error: ${(error as Error).message}`;
+  }
+}
+
+/** Such as `Fri 2026-11-20 16:05`. */
+function localTime(now: number, timeZone: string): string {
+  const date = new Date(now);
+  const day = date.toLocaleString('en-US', { timeZone, weekday: 'short' });
+  return `${day} ${date.toLocaleString('sv-SE', { timeZone, dateStyle: 'short', timeStyle: 'short' })}`;
 }
 
 function whyNot(when: string, facts: RequestFacts, identity: Identity | null, match: RuleMatch): string {

@@ -20,6 +20,9 @@ const NOW = 1_800_000_000_000;
 const key = makeTestKey('HS256', 'k1');
 const SILENT: LogSink = { stream: { write: () => {} }, write: () => {}, dropped: () => 0, close: () => {} };
 
+/** Open at NOW, for a minute. */
+const HOURS = { timezone: 'America/New_York', open: ['Fri 03:00-03:01'], closed: [] };
+
 const access: AccessBundle = {
   kind: 'Access',
   namespace: 'shop',
@@ -52,6 +55,19 @@ const access: AccessBundle = {
       name: 'near',
       match: { hosts: [], paths: ['/near'], methods: [] },
       allow: [{ anonymous: true, when: 'source.ip == "10.0.0.1"' }],
+    },
+    {
+      name: 'desk',
+      match: { hosts: [], paths: ['/desks/{desk}'], methods: [] },
+      allow: [{ authenticated: true }],
+      tenant: { source: 'path', name: 'desk' },
+      schedule: HOURS,
+    },
+    {
+      name: 'report',
+      match: { hosts: [], paths: ['/report'], methods: [] },
+      allow: [{ authenticated: true }],
+      tenant: { source: 'query', name: 'desk' },
     },
   ],
   pathMatching: { case: 'Sensitive', trailingSlash: 'Strict', parameters: 'Refuse' },
@@ -189,6 +205,31 @@ describe('explain', () => {
       { target: '/near', client: '10.0.0.1' },
       ['allow[0] {"anonymous":true,"when":"source.ip == \\"10.0.0.1\\""}: yes'],
     ],
+    [
+      'the tenant and the local time',
+      'authorize',
+      { target: '/desks/fx', credential: { claims: { tenant_id: 'fx' } } },
+      [
+        'allow[0] {"authenticated":true}: yes',
+        'tenant path.desk = "fx", the identity\'s is "fx": yes',
+        'schedule {"timezone":"America/New_York","open":["Fri 03:00-03:01"],"closed":[]} at Fri 2027-01-15 03:00: open',
+      ],
+    ],
+    [
+      'another tenant',
+      'authorize',
+      { target: '/report?desk=rates', credential: { claims: { tenant_id: 'fx' } } },
+      ['allow[0] {"authenticated":true}: yes', 'tenant query.desk = "rates", the identity\'s is "fx": no'],
+    ],
+    [
+      'a tenant that is not clear, for nobody',
+      'authorize',
+      { target: '/report?desk=fx&desk=fx' },
+      [
+        'allow[0] {"authenticated":true}: no, needs an identity',
+        'tenant query.desk: error: a query parameter that an expression reads occurs more than once, there is no identity: no',
+      ],
+    ],
     ['no rule allows nothing', 'authorize', { ...trader }, ['no rule, and what no rule allows is refused']],
     [
       'a preflight',
@@ -260,15 +301,20 @@ describe('explain', () => {
       { anonymous: true, when: 'method == "GET"' },
     );
     const rules: fc.Arbitrary<AccessRule[]> = fc.array(
-      fc.record({
-        name: fc.constant('r'),
-        match: fc.record({
-          hosts: fc.subarray(['a.x', '*.x']),
-          paths: fc.subarray(['/a', '/{id}', '/**', '/a/b'], { minLength: 1 }),
-          methods: fc.subarray(['GET', 'POST']),
-        }),
-        allow: fc.array(entry, { minLength: 1, maxLength: 3 }),
-      }),
+      fc.record(
+        {
+          name: fc.constant('r'),
+          match: fc.record({
+            hosts: fc.subarray(['a.x', '*.x']),
+            paths: fc.subarray(['/a', '/{id}', '/**', '/a/b'], { minLength: 1 }),
+            methods: fc.subarray(['GET', 'POST']),
+          }),
+          allow: fc.array(entry, { minLength: 1, maxLength: 3 }),
+          tenant: fc.constant({ source: 'path', name: 'id' } as const),
+          schedule: fc.constantFrom(HOURS, { ...HOURS, open: ['Sat 00:00-24:00'] }),
+        },
+        { requiredKeys: ['name', 'match', 'allow'] },
+      ),
       { maxLength: 4 },
     );
     const token = (claims: object): string => mintToken(key, validClaims(NOW, { ...claims }));
@@ -283,7 +329,7 @@ describe('explain', () => {
       ]),
       credential: fc.constantFrom(
         null,
-        { token: token({ sub: 'tom', roles: ['trader'] }) },
+        { token: token({ sub: 'tom', tenant_id: 'tom', roles: ['trader'] }) },
         { token: token({ sub: 'tom' }) },
         { token: 'nonsense' },
       ),
@@ -292,8 +338,12 @@ describe('explain', () => {
     const cookie = { kind: 'cookie', cookie: 'session' } as const;
     const place = fc.constantFrom(header, cookie);
     // What chance seldom makes.
-    const tom = (allow: AllowEntry, more: Partial<ExplainRequest> = {}): [AccessRule[], ExplainRequest] => [
-      [{ name: 'r', match: { hosts: [], paths: ['/a'], methods: [] }, allow: [allow] }],
+    const tom = (
+      allow: AllowEntry,
+      more: Partial<ExplainRequest> = {},
+      restricted: Pick<AccessRule, 'tenant' | 'schedule'> = {},
+    ): [AccessRule[], ExplainRequest] => [
+      [{ name: 'r', match: { hosts: [], paths: ['/a'], methods: [] }, allow: [allow], ...restricted }],
       {
         ...{ method: 'GET', target: '/a', host: 'a.x', client: '192.0.2.1', headers: [] },
         credential: { token: token({ sub: 'tom' }) },
@@ -305,6 +355,8 @@ describe('explain', () => {
       [...tom({ roles: ['trader'] }), header, 'Enforce'],
       [...tom({ when: 'claims.missing == 1' }), header, 'Enforce'],
       [...tom({ authenticated: true }, { method: 'POST', headers: evil }), cookie, 'Enforce'],
+      [...tom({ authenticated: true }, {}, { tenant: { source: 'query', name: 't' } }), header, 'Enforce'],
+      [...tom({ anonymous: true }, {}, { schedule: { ...HOURS, open: ['Sat 00:00-24:00'] } }), header, 'Enforce'],
     ];
     const mode = fc.constantFrom('Enforce' as const, 'Shadow' as const);
     const seen = new Map<string, number>();
@@ -331,6 +383,8 @@ describe('explain', () => {
       'token_missing',
       'token_invalid',
       'condition_error',
+      'tenant_mismatch',
+      'outside_schedule',
       'origin_mismatch',
     ];
     for (const code of codes) assert.ok(seen.has(code), `no example of ${code}`);
@@ -348,7 +402,14 @@ async function decideForReal(
   if (token !== null && from?.kind === 'header') fields.push(from.header, `Bearer ${token}`);
   if (token !== null && from?.kind === 'cookie') fields.push('cookie', `${from.cookie}=${token}`);
   const counted = withLimits === null ? null : { bundle: withLimits, store: new MemoryStore() };
-  const pipeline = buildPipeline({ access: bundle, limits: counted, verifier, metrics: NO_METRICS, sink: SILENT });
+  const pipeline = buildPipeline({
+    access: bundle,
+    limits: counted,
+    bodies: null,
+    verifier,
+    metrics: NO_METRICS,
+    sink: SILENT,
+  });
   const head = checkHead({ method, target, minor: 1, fields });
   const exchange =
     typeof head === 'string'

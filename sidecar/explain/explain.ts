@@ -1,4 +1,5 @@
 import type { AccessBundle } from '../../policy/bundle/types.ts';
+import type { BodyConfig } from '../../policy/evaluate/body/body-config.ts';
 import type { LogSink } from '../../runtime/log.ts';
 import type { Policies } from '../enforcement.ts';
 import { buildExchange } from '../engine/build-exchange.ts';
@@ -13,7 +14,7 @@ import { runRequest } from '../pipeline/run-pipeline.ts';
 import { fullQuota } from '../stores/full-quota.ts';
 import type { Admission, Demand, LimiterStore } from '../stores/limiter-store.ts';
 import type { TokenVerdict, TokenVerifier } from '../tokens/token-verifier.ts';
-import { explainAllow, whyNoRule } from './explain-rules.ts';
+import { explainDecision, whyNoRule } from './explain-rules.ts';
 import type { ExplainRequest, Explanation, LayerVerdict } from './explanation.ts';
 
 /** Stands where a token would when claims are given instead of one. No token: it has no dots. */
@@ -30,6 +31,7 @@ export async function explain(policies: Policies, request: ExplainRequest, now: 
   const pipeline = buildPipeline({
     access,
     limits: policies.limits === null ? null : { bundle: policies.limits, store },
+    bodies: null,
     verifier,
     metrics: NO_METRICS,
     sink: SILENT,
@@ -65,6 +67,8 @@ export async function explain(policies: Policies, request: ExplainRequest, now: 
     layers.push({ layer: name, decision: 'internal_error', shadow: false, details });
   });
   const { method, host, path, clientAddress, rule } = exchange;
+  const body = decision === undefined && rule !== null ? access.rules[rule.index]?.body : undefined;
+  if (body !== undefined) layers.push(unseenBody(body, access.mode === 'Shadow'));
   return {
     request: { method, host, path, client: clientAddress },
     rule: rule?.name ?? null,
@@ -72,6 +76,17 @@ export async function explain(policies: Policies, request: ExplainRequest, now: 
     status: decision === undefined ? null : decision.kind === 'answer' ? decision.status : RESCUE[decision.code].status,
     code: decision?.kind === 'deny' ? decision.code : null,
   };
+}
+
+/** There is no body to look at: what it would have to be. */
+function unseenBody({ contentTypes, maxBytes, schema, rules }: BodyConfig, shadow: boolean): LayerVerdict {
+  const demands = [
+    contentTypes.join(' or '),
+    `at most ${maxBytes} bytes`,
+    ...(schema === null ? [] : ['as its schema says']),
+    ...(rules.length === 0 ? [] : [`as ${rules.length} rules say`]),
+  ];
+  return { layer: 'validate-body', decision: 'pass', shadow, details: [`a body must be ${demands.join(', ')}`] };
 }
 
 /** The explanation of a request that is refused before any policy is asked. */
@@ -124,7 +139,7 @@ function describe(
     case 'authorize':
       return rule === null
         ? ['no rule, and what no rule allows is refused']
-        : explainAllow(access, rule, identity, exchange);
+        : explainDecision(access, rule, identity, exchange);
     default:
       return decision === undefined ? [] : [reasonOf(decision)];
   }

@@ -11,6 +11,8 @@ export interface GaugeSources {
   /** Serial in use by bundle kind, 0 for none. */
   readonly policySerials: () => Readonly<Record<string, number>>;
   readonly droppedLogLines: () => number;
+  /** Seconds since the last good fetch by JWKS URI. */
+  readonly jwksAges: () => ReadonlyMap<string, number>;
 }
 
 const STATUSES = 600;
@@ -31,6 +33,7 @@ export class SidecarMetrics implements PolicyMetrics {
   readonly #filterFaults: Counter<'filter'>;
   readonly #bundleErrors: Counter<'kind' | 'reason'>;
   readonly #upstreamFailures: Counter<'reason'>;
+  readonly #jwksFetches: Counter<'uri' | 'success'>;
 
   constructor(sources: GaugeSources) {
     const registers = [this.registry];
@@ -122,6 +125,22 @@ export class SidecarMetrics implements PolicyMetrics {
       labelNames: ['reason'],
       registers,
     });
+    this.#jwksFetches = new Counter({
+      name: 'portcullis_jwks_fetches_total',
+      help: 'Fetches of the keys of issuers outside, by JWKS URI and whether they brought keys that are of use.',
+      labelNames: ['uri', 'success'],
+      registers,
+    });
+    new Gauge({
+      name: 'portcullis_jwks_age_seconds',
+      help: 'Time since the keys of an issuer outside were fetched last, by JWKS URI; +Inf: never.',
+      labelNames: ['uri'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [uri, seconds] of sources.jwksAges()) this.set({ uri }, seconds);
+      },
+    });
     new Gauge({
       name: 'portcullis_websocket_connections',
       help: 'Open WebSockets.',
@@ -197,6 +216,10 @@ export class SidecarMetrics implements PolicyMetrics {
 
   bundleRefused(kind: string, reason: string): void {
     this.#bundleErrors.inc({ kind, reason });
+  }
+
+  jwksFetched(uri: string, success: boolean): void {
+    this.#jwksFetches.inc({ uri, success: String(success) });
   }
 
   upstreamFailed(reason: string): void {

@@ -17,6 +17,7 @@ import { LIMIT_HEADERS, limitLayers } from '../filters/limits.ts';
 import { requestLog } from '../filters/request-log.ts';
 import { route } from '../filters/route.ts';
 import { securityHeaders } from '../filters/security-headers.ts';
+import { type BodyValidators, validateBody } from '../filters/validate-body.ts';
 import type { PolicyMetrics } from '../metrics/policy-metrics.ts';
 import type { LimiterStore } from '../stores/limiter-store.ts';
 import type { TokenVerifier } from '../tokens/token-verifier.ts';
@@ -28,6 +29,8 @@ export interface PipelineParts {
   readonly access: AccessBundle;
   /** Null where no RateLimitPolicy applies. */
   readonly limits: { readonly bundle: LimitsBundle; readonly store: LimiterStore } | null;
+  /** Of `access`, as compileBodies makes them. */
+  readonly bodies: BodyValidators;
   readonly verifier: TokenVerifier;
   readonly metrics: PolicyMetrics;
   readonly sink: LogSink;
@@ -43,7 +46,7 @@ export function checkLimits(bundle: LimitsBundle): void {
  * Compiles bundles into the one readable array of layers. Throws PortcullisError `bundle_invalid` or `key_refused` when a bundle
  * cannot be enforced as it stands; nothing is in force half.
  */
-export function buildPipeline({ access, limits, verifier, metrics, sink }: PipelineParts): Pipeline {
+export function buildPipeline({ access, limits, bodies, verifier, metrics, sink }: PipelineParts): Pipeline {
   const evaluator = compileAccess(access);
   const shadow = access.mode === 'Shadow';
   const layers =
@@ -76,6 +79,7 @@ export function buildPipeline({ access, limits, verifier, metrics, sink }: Pipel
     csrf(access.cors?.origins ?? [], shadow),
     layers?.bySubject,
     authorize(evaluator, metrics, shadow),
+    bodies === null ? null : validateBody(bodies, shadow),
   ];
 
   const owned = new Set<string>();

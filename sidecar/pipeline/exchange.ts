@@ -4,6 +4,17 @@ import type { NormalizedPath } from '../../policy/evaluate/normalize-path.ts';
 import type { Demand, Quota } from '../stores/limiter-store.ts';
 import type { Denial } from './filter.ts';
 
+/** Why a body is not there to be looked at as a whole; `aborted`: it never came to its end. */
+export type BodyRefusal = 'body_too_large' | 'overloaded' | 'aborted';
+
+/** Where a filter that must see a whole request body gets it. */
+export interface BodySource {
+  /** All of the body, which is then forwarded byte for byte; it may be asked for again. */
+  readBody(maxBytes: number): Promise<Buffer | BodyRefusal>;
+}
+
+const NO_BODY: BodySource = { readBody: () => Promise.resolve(Buffer.alloc(0)) };
+
 /** One request as filters see it: what was checked and normalised, never the parser's own objects. */
 export class Exchange {
   /** X-Request-ID of this request, its log line and its audit record. */
@@ -29,6 +40,7 @@ export class Exchange {
   readonly startedAt: number;
 
   #addressKey: string | null = null;
+  body: BodySource = NO_BODY;
   rule: RuleMatch | null = null;
   identity: Identity | null = null;
   /** True when the identity came from a cookie, which browsers send by themselves. */

@@ -1,7 +1,8 @@
+import type { Violation } from '../../policy/evaluate/body/body-config.ts';
 import type { Exchange } from './exchange.ts';
 
 /** The parts of the pipeline that decide, in their order: the `layer` label of portcullis_shadow_denials_total. */
-export type Layer = 'authenticate' | 'csrf' | 'limit' | 'authorize';
+export type Layer = 'authenticate' | 'csrf' | 'limit' | 'authorize' | 'validate';
 
 /** A refusal as a value. Frozen constants where nothing varies, so that a denial allocates nothing. */
 export interface Denial {
@@ -13,6 +14,8 @@ export interface Denial {
   readonly reason: string;
   /** Extra answer headers, flat: name, value, name, value. */
   readonly headers: readonly string[];
+  /** What is wrong with the body, for the client. */
+  readonly violations?: readonly Violation[];
 }
 
 /** What a policy refuses with; each has a line in docs/errors.md. */
@@ -22,7 +25,13 @@ export type DenialCode =
   | 'no_rule'
   | 'forbidden'
   | 'condition_error'
+  | 'tenant_mismatch'
+  | 'outside_schedule'
   | 'origin_mismatch'
+  | 'body_invalid'
+  | 'body_too_large'
+  | 'unsupported_media_type'
+  | 'overloaded'
   | 'rate_limited'
   | 'store_unavailable'
   | 'symmetric_key_set'

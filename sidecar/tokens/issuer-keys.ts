@@ -15,11 +15,13 @@ export type IssuerKeys = ReadonlyMap<string, readonly IssuerKey[]>;
 
 /**
  * Loads every authenticator's keys and binds each to its issuer (RFC 8725 §3.8), so that a key never vouches for another
- * issuer's tokens. Throws `key_refused` as `loadKeys` does, and when one issuer has two different keys of one kid.
+ * issuer's tokens. Throws `key_refused` as `loadKeys` does, and when one issuer has two different keys of one kid; of keys that were
+ * fetched, which may come to that at any time, the later is left out, and they come after those of key sets.
  */
 export function bindKeysToIssuers(authenticators: readonly JwtAuthenticator[]): IssuerKeys {
   const byKid = new Map<string, IssuerKey[]>();
-  for (const authenticator of authenticators) {
+  const keySetsFirst = authenticators.toSorted((a, b) => Number(a.keySet === null) - Number(b.keySet === null));
+  for (const authenticator of keySetsFirst) {
     for (const key of loadKeys(authenticator.keys).values()) {
       const ofKid = byKid.get(key.kid) ?? [];
       byKid.set(key.kid, ofKid);
@@ -30,6 +32,7 @@ export function bindKeysToIssuers(authenticators: readonly JwtAuthenticator[]): 
         continue;
       }
       if (known.key.identity !== key.identity) {
+        if (authenticator.keySet === null) continue;
         throw new PortcullisError(
           'key_refused',
           `verification key "${key.kid}" refused: issuer "${authenticator.issuer}" has two different keys of this kid; ` +

@@ -54,7 +54,11 @@ const SCHEMES: { readonly [A in JwtAlgorithm]: Scheme } = {
   EdDSA: { kind: 'PublicKey', hash: null, signatureBytes: 64 },
 };
 
-const PRIVATE_MEMBERS = new Set([...Object.values(KEY_SHAPES).flatMap(({ privateMembers }) => privateMembers), 'oth']);
+/** Members that no public JWK has (RFC 7518 §6, RFC 8037 §2). */
+export const PRIVATE_MEMBERS: ReadonlySet<string> = new Set([
+  ...Object.values(KEY_SHAPES).flatMap(({ privateMembers }) => privateMembers),
+  'oth',
+]);
 const MIN_RSA_BITS = 2048;
 
 /**

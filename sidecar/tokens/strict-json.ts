@@ -31,7 +31,8 @@ export function parseStrictJsonObject(text: string, maxDepth: number): JsonObjec
   return isJsonObject(value) ? value : undefined;
 }
 
-function isJsonObject(value: unknown): value is JsonObject {
+/** Whether a JSON value is an object. */
+export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 

@@ -4,6 +4,7 @@ export type TokenRefusal =
   | 'too_large'
   | 'unsupported'
   | 'unknown_key'
+  | 'jwks_unavailable'
   | 'algorithm'
   | 'signature'
   | 'issuer'

@@ -78,10 +78,12 @@ describe('of what users may fill up, little is kept', () => {
 
   it('Secrets that policies may refer to', () => {
     const url = Buffer.from('redis://redis').toString('base64');
-    const kept = referableView({ metadata, data: { url, junk: 'x'.repeat(1_000_000) } });
-    assert.deepEqual(kept.data, { url });
+    const ca = Buffer.from('-----BEGIN CERTIFICATE-----').toString('base64');
+    const kept = referableView({ metadata, data: { url, 'ca.crt': ca, 'tls.key': url, junk: 'x'.repeat(1_000_000) } });
+    assert.deepEqual(kept.data, { url, 'ca.crt': ca });
     assert.ok(size(kept) < 20_000);
-    assert.deepEqual(referableView({ metadata, data: { url: 'x'.repeat(1_000_000) } }).data, {});
+    const large = 'x'.repeat(1_000_000);
+    assert.deepEqual(referableView({ metadata, data: { url: large, 'ca.crt': large } }).data, {});
   });
 
   it('Secrets labelled as bundles', () => {

@@ -1,4 +1,4 @@
-import type { AccessBundle, AccessRule, AllowEntry } from '../../bundle/types.ts';
+import type { AccessBundle, AccessRule, AllowEntry, TenantSource } from '../../bundle/types.ts';
 
 /** A request as the reference sees it: decoded segments and whether a slash follows them. */
 export interface ReferenceRequest {
@@ -7,12 +7,16 @@ export interface ReferenceRequest {
   readonly slash: boolean;
   readonly method: string;
   readonly ip: string;
+  /** One of REFERENCE_QUERIES and REFERENCE_HEADERS, by name. */
+  readonly query: string;
+  readonly headers: string;
 }
 
 /** What a claim set comes down to, worked out by whoever made the claims. */
 export interface ReferenceIdentity {
   readonly user: string | null;
   readonly roles: readonly string[];
+  readonly tenant: string | null;
   readonly claims: Readonly<Record<string, unknown>>;
 }
 
@@ -42,6 +46,37 @@ export const REFERENCE_CONDITIONS: Readonly<
     identity?.claims['sub'] !== undefined && identity.claims['sub'] !== 'u1',
 };
 
+/** Queries of the tests, and the parameter `t` that every server reads out of them; null: none, or not every server the same. */
+export const REFERENCE_QUERIES: Readonly<Record<string, string | null>> = {
+  '': null,
+  '?t=a': 'a',
+  '?x=1&%74=%61': 'a',
+  '?t=caf%C3%A9': 'café',
+  '?t=a&t=a': null,
+  '?t=a&t[]=b': null,
+  '?t=a&x=%ff': null,
+};
+
+/** Headers of the tests, and the header `x-t` that every server reads out of them. */
+export const REFERENCE_HEADERS: Readonly<
+  Record<string, { readonly fields: readonly string[]; readonly value: string | null }>
+> = {
+  none: { fields: ['x-other', 'a'], value: null },
+  one: { fields: ['x-other', 'b', 'x-t', 'a'], value: 'a' },
+  twice: { fields: ['x-t', 'a', 'x-t', 'a'], value: null },
+  twin: { fields: ['x_t', 'b', 'x-t', 'a'], value: null },
+};
+
+/** Whether a schedule is open at REFERENCE_NOW, by its first window: a Friday, 16:05 in New York. */
+export const REFERENCE_OPEN: Readonly<Record<string, boolean>> = {
+  'Mon-Fri 09:30-16:05': false,
+  'Thu-Sat 16:05-16:06': true,
+  'Thu 18:00-17:00': true,
+};
+
+/** When requests of the tests arrive. */
+export const REFERENCE_NOW = Date.parse('2026-11-20T16:05:00-05:00');
+
 /** Slow and obvious: tries every path and host of every rule and takes the best fit. */
 export function referenceFind(bundle: AccessBundle, request: ReferenceRequest): ReferenceMatch | null {
   const found: ReferenceMatch[] = [];
@@ -62,7 +97,7 @@ export function referenceFind(bundle: AccessBundle, request: ReferenceRequest): 
   return found[0] ?? null;
 }
 
-/** Reads `allow` entry by entry. */
+/** Reads `allow` entry by entry, then tenant and schedule. */
 export function referenceAuthorize(
   bundle: AccessBundle,
   match: ReferenceMatch | null,
@@ -71,9 +106,18 @@ export function referenceAuthorize(
 ): string {
   if (match === null) return identity === null ? 'unauthenticated' : 'no_rule';
   const outcomes = match.rule.allow.map((entry) => outcomeOf(bundle, entry, match, identity, request));
-  if (outcomes.includes('holds')) return 'Allow';
-  if (identity === null) return 'unauthenticated';
-  return outcomes.includes('error') ? 'condition_error' : 'forbidden';
+  if (!outcomes.includes('holds')) {
+    if (identity === null) return 'unauthenticated';
+    return outcomes.includes('error') ? 'condition_error' : 'forbidden';
+  }
+  const { tenant, schedule } = match.rule;
+  if (tenant && (identity?.tenant ?? 'nobody') !== tenantOf(tenant, match, request)) return 'tenant_mismatch';
+  return schedule && !REFERENCE_OPEN[schedule.open[0]!] ? 'outside_schedule' : 'Allow';
+}
+
+function tenantOf({ source, name }: TenantSource, match: ReferenceMatch, request: ReferenceRequest): string | null {
+  if (source === 'path') return match.params[name] ?? null;
+  return source === 'query' ? REFERENCE_QUERIES[request.query]! : REFERENCE_HEADERS[request.headers]!.value;
 }
 
 function outcomeOf(
