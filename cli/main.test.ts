@@ -61,14 +61,18 @@ describe('portcullis', () => {
 const documentation = readFileSync(new URL('../docs/cli.md', import.meta.url), 'utf8');
 
 describe('docs/cli.md', () => {
-  for (const command of ['local', 'token', 'status', 'protect', 'explain']) {
+  const commands =
+    'local, token, escrow, status, protect, explain, test, generate, keys, keys restore, rotate, revoke'.split(', ');
+  for (const command of commands) {
     it(`has every flag of ${command} --help, in its order and with its value, and no other`, async () => {
       const help = [
-        ...(await run(command, '--help')).stdout.matchAll(/^ {2}((?:-[a-z], )?--[a-z-]+( [A-Z:]+)?)/gm),
+        ...(await run(...command.split(' '), '--help')).stdout.matchAll(
+          /^ {2}((?:-[a-zA-Z], )?--[a-z-]+( [A-Z:]+)?)/gm,
+        ),
       ].map(([, flag]) => flag);
       const section = documentation.split(/^## /m).find((part) => part.startsWith(`portcullis ${command}\n`)) ?? '';
-      const documented = [...section.matchAll(/^\| `((?:-[a-z], )?--[^`]+)` +\|/gm)].map(([, flag]) => flag);
-      assert.ok(help.length > 4);
+      const documented = [...section.matchAll(/^\| `((?:-[a-zA-Z], )?--[^`]+)` +\|/gm)].map(([, flag]) => flag);
+      assert.ok(help.length > 3);
       assert.deepEqual(documented, help);
     });
   }

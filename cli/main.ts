@@ -9,6 +9,9 @@ const HELP = `portcullis COMMAND [FLAGS]
 Commands:
   local    guard one application with the policies of a directory
   token    print a token signed by the active key of a key set
+  explain  what the policies of a directory make of a request
+  test     whether the policies of a directory decide as a table of cases says
+  generate an AccessPolicy from an OpenAPI document
   fernet   encrypt, decrypt and rotate what is stored, by the keys of a Fernet key set or of a file
   escrow   encrypt a file for cold storage, with OpenPGP
 
@@ -33,11 +36,13 @@ type Command = (argv: readonly string[], io: MainIo) => Promise<number>;
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   local: async () => (await import('./local/run-local.ts')).runLocal,
   token: async () => (await import('./token/run-token.ts')).runToken,
+  test: async () => (await import('./policy-test/run-test.ts')).runTest,
+  generate: async () => (await import('./generate/run-generate.ts')).runGenerate,
   fernet: async () => (await import('./fernet/run-fernet.ts')).runFernet,
   escrow: async () => (await import('./escrow/run-escrow.ts')).runEscrow,
   status: async () => (await import('./kube/run-status.ts')).runStatus,
   protect: async () => (await import('./kube/run-protect.ts')).runProtect,
-  explain: async () => (await import('./kube/run-explain.ts')).runExplain,
+  explain: async () => (await import('./explain/run-explain.ts')).runExplain,
   keys: async () => (await import('./keys/run-keys.ts')).runKeys,
   rotate: async () => (await import('./keys/run-rotate.ts')).runRotate,
   revoke: async () => (await import('./keys/run-revoke.ts')).runRevoke,
