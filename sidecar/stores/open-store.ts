@@ -22,6 +22,13 @@ export interface OpenStoreOptions {
  */
 export async function openStore(config: StoreConfig | null, options: OpenStoreOptions): Promise<LimiterStore> {
   if (config === null) return new MemoryStore();
+  checkRedisUrl(config);
+  const { RedisStore } = await import('./redis-store.ts');
+  return new RedisStore({ ...options, redisUrl: config.redisUrl });
+}
+
+/** Throws PortcullisError `config_invalid` for a URL that is not `redis://` or `rediss://`, without showing it. */
+export function checkRedisUrl(config: StoreConfig): void {
   const url = URL.parse(config.redisUrl);
   if (url === null || url.hostname === '' || (url.protocol !== 'redis:' && url.protocol !== 'rediss:')) {
     // Without the URL itself: it may hold a password.
@@ -30,6 +37,4 @@ export async function openStore(config: StoreConfig | null, options: OpenStoreOp
       'store: write the URL as redis://HOST:PORT or, for TLS, rediss://HOST:PORT',
     );
   }
-  const { RedisStore } = await import('./redis-store.ts');
-  return new RedisStore({ ...options, redisUrl: config.redisUrl });
 }

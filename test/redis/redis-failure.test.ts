@@ -3,14 +3,13 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Redis } from 'ioredis';
 import type { OnStoreFailure } from '../../policy/bundle/types.ts';
 import type { Admission, Demand, LimitPlan } from '../../sidecar/stores/limiter-store.ts';
 import { RedisStore, type RedisStoreOptions } from '../../sidecar/stores/redis-store.ts';
+import { until, withAdmin } from './redis-clients.ts';
 import { RedisServer, redisMissing } from './redis-server.ts';
 
 const PASSWORD = 'never-to-be-seen';
-const DEADLINE_MS = 20_000;
 /** A call adds 20 ms at most; a busy machine adds what it likes, but nothing may hang. */
 const NEVER_SLOWER_MS = 2000;
 const FAST = { timeoutMs: 20 };
@@ -242,23 +241,4 @@ function demand(plan: Partial<LimitPlan>, key: string): Demand {
 
 function count(counts: Map<string, number>, of: string, by: number): void {
   counts.set(of, (counts.get(of) ?? 0) + by);
-}
-
-async function withAdmin<T>(server: RedisServer, use: (admin: Redis) => Promise<T>): Promise<T> {
-  const admin = new Redis(server.url);
-  try {
-    return await use(admin);
-  } finally {
-    admin.disconnect();
-  }
-}
-
-async function until<T>(condition: () => T | Promise<T>): Promise<T> {
-  const deadline = Date.now() + DEADLINE_MS;
-  for (;;) {
-    const met = await condition();
-    if (met) return met;
-    if (Date.now() > deadline) throw new Error('the condition was not met in time');
-    await sleep(5);
-  }
 }

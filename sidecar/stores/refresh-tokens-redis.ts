@@ -1,0 +1,76 @@
+import type { ScriptClock } from './lua/consume-script.ts';
+import { BEGIN_SCRIPT, REVOKE_SCRIPT, ROTATE_SCRIPT } from './lua/refresh-tokens-script.ts';
+import type { RedisConnection } from './redis-connection.ts';
+import { RedisScript } from './redis-script.ts';
+import {
+  MAX_LINKS,
+  type RefreshSession,
+  type RefreshTokenStore,
+  type Rotation,
+  type Successor,
+} from './refresh-tokens.ts';
+
+/** Settings of RedisRefreshTokens. */
+export interface RedisRefreshTokensOptions {
+  readonly connection: RedisConnection;
+  /** Processes with the same group know the same families: the namespace/name of the policy. */
+  readonly group: string;
+  /** `caller` counts by the `now` of each call, for tests; default `server`. */
+  readonly clock?: ScriptClock;
+}
+
+/** Families in Redis, one key each, with a time to live. When Redis loses them their users log in again. */
+export class RedisRefreshTokens implements RefreshTokenStore {
+  readonly #begin: RedisScript;
+  readonly #rotate: RedisScript;
+  readonly #revoke: RedisScript;
+  readonly #keyPrefix: string;
+  readonly #callerClock: boolean;
+
+  constructor({ connection, group, clock = 'server' }: RedisRefreshTokensOptions) {
+    this.#begin = new RedisScript(connection, BEGIN_SCRIPT);
+    this.#rotate = new RedisScript(connection, ROTATE_SCRIPT);
+    this.#revoke = new RedisScript(connection, REVOKE_SCRIPT);
+    this.#keyPrefix = `portcullis:{${group}}:refresh:`;
+    this.#callerClock = clock === 'caller';
+  }
+
+  async begin(
+    family: string,
+    hash: string,
+    session: RefreshSession,
+    lifetimeMs: number,
+    now: number,
+  ): Promise<boolean> {
+    const args = [hash, JSON.stringify(session), lifetimeMs, this.#clock(now)];
+    return (await this.#begin.run([this.#keyPrefix + family], args)) === 1;
+  }
+
+  async rotate(family: string, hash: string, successor: Successor, graceMs: number, now: number): Promise<Rotation> {
+    const args = [hash, successor.salt, successor.hash, graceMs, MAX_LINKS, this.#clock(now)];
+    const reply = await this.#rotate.run([this.#keyPrefix + family], args);
+    if (!Array.isArray(reply)) return { kind: 'Unavailable' };
+    const [text, expiresInMs, ...salts] = reply;
+    if (text === undefined) return { kind: 'Unknown' };
+    const session = parseSession(text);
+    if (session === null) return { kind: 'Unknown' };
+    return salts.length === 0 ? { kind: 'Reused', session } : { kind: 'Rotated', session, salts, expiresInMs };
+  }
+
+  async revoke(family: string): Promise<boolean> {
+    return (await this.#revoke.run([this.#keyPrefix + family], [])) === 1;
+  }
+
+  #clock(now: number): number | '' {
+    return this.#callerClock ? now : '';
+  }
+}
+
+/** Null for what none of us wrote. */
+function parseSession(text: string): RefreshSession | null {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
