@@ -148,7 +148,12 @@ async function escrow(argv: readonly string[], stdin: readonly Uint8Array[] = []
   let [stdout, stderr] = ['', ''];
   const code = await runEscrow(argv, {
     stdin: Readable.from(stdin),
-    stdout: { write: (text) => (stdout += text) },
+    stdout: {
+      write: (data: string | Uint8Array, done?: () => void) => {
+        stdout += String(data);
+        done?.();
+      },
+    },
     stderr: { write: (text) => (stderr += text) },
     now: Date.now,
   });
