@@ -8,6 +8,7 @@ import type { AccessPolicy } from '../../policy/api/access-policy.ts';
 import { decodeResource } from '../../policy/api/decode.ts';
 import { compileAccessPolicy } from '../../policy/compile/compile-access-policy.ts';
 import { runCommand } from '../cluster/program.ts';
+import { skipOrFail } from '../cluster/skip-or-fail.ts';
 import { npmPackage } from '../support/npm-package.ts';
 import { pythonWith } from '../support/python-venv.ts';
 
@@ -74,7 +75,7 @@ describe('portcullis generate on documents of others', () => {
   for (const { name, from, file, expected, withBodies } of documents) {
     it(name, async (t) => {
       const found = await directoryOf(from);
-      if ('reason' in found) return t.skip(found.reason);
+      if ('reason' in found) return skipOrFail(t, found.reason);
       const text = readFileSync(join(found.directory, file), 'utf8');
       checkGenerated(text, false, [...expected, 0]);
       checkGenerated(text, true, withBodies);
