@@ -2,6 +2,9 @@ import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 import { didYouMean } from '../policy/api/nearest.ts';
 import { PortcullisError } from '../policy/errors.ts';
 
+/** A key id of 256 bits, base64url (RFC 7638, section 3): one of 64 begins with a dash. No flag of ours is as long. */
+const KEY_ID_LIKE_A_FLAG = /^-[\w-]{42}$/;
+
 /**
  * `parseArgs` of node:util, strict. Throws `config_invalid` with what is wrong, the flag that was probably meant, and
  * `more`, which says where to read on; in one line.
@@ -12,8 +15,11 @@ export function parseFlags<Options extends ParseArgsOptionsConfig>(
   more: string,
   allowPositionals = false,
 ) {
+  const isKeyId = (argument: string) => allowPositionals && KEY_ID_LIKE_A_FLAG.test(argument);
+  const args = argv.filter((argument) => !isKeyId(argument));
   try {
-    return parseArgs({ args: [...argv], options, allowPositionals });
+    const { values, positionals } = parseArgs({ args, options, allowPositionals });
+    return { values, positionals: [...positionals, ...argv.filter(isKeyId)] };
   } catch (cause) {
     throw new PortcullisError('config_invalid', `${problemOf(cause as Error, options)}; ${more}`, { cause });
   }
