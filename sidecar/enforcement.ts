@@ -1,24 +1,20 @@
 import type { KeyObject } from 'node:crypto';
 import type { Logger } from 'pino';
 import { decodeBundle } from '../policy/bundle/decode.ts';
-import type { AccessBundle, Bundle, LimitsBundle, StoreConfig } from '../policy/bundle/types.ts';
+import type { AccessBundle, Bundle, LimitsBundle } from '../policy/bundle/types.ts';
 import type { PortcullisError } from '../policy/errors.ts';
-import { resolveConnection } from '../policy/evaluate/connection.ts';
 import type { LogSink } from '../runtime/log.ts';
 import type { BundleState, SidecarStatus } from '../runtime/sidecar-status.ts';
 import { type BundleLocation, BundleSource } from './bundle-source/bundle-source.ts';
 import type { Pipeline } from './engine/engine-context.ts';
 import { type BodyValidators, compileBodies } from './filters/validate-body.ts';
+import { HeldStores } from './held-stores.ts';
 import type { SidecarMetrics } from './metrics/sidecar-metrics.ts';
 import { buildPipeline, checkLimits } from './pipeline/build-pipeline.ts';
-import type { LimiterStore } from './stores/limiter-store.ts';
-import { openStore } from './stores/open-store.ts';
 import type { ExternalJwks } from './tokens/external-jwks.ts';
 import { createExternalVerifier } from './tokens/external-verifier.ts';
 import { openExternalJwks } from './tokens/open-external-jwks.ts';
 import type { TokenVerifier } from './tokens/token-verifier.ts';
-
-const CLOSE_OLD_STORE_MS = 5_000;
 
 /** The bundles that a sidecar is told to enforce. */
 export interface BundleLocations {
@@ -62,18 +58,18 @@ export class Enforcement {
   readonly #limitsSource: BundleSource<LimitsBundle> | null;
   readonly #sourceErrors = new Map<Kind, string>();
   readonly #externalJwks: ExternalJwks;
+  readonly #stores: HeldStores;
   #access: AccessBundle | null = null;
   #bodies: BodyValidators = null;
   #limits: LimitsBundle | null = null;
   #verifier: TokenVerifier | null = null;
-  #store: LimiterStore | null = null;
-  #storeConfig = '';
   #adopting: Promise<void> = Promise.resolve();
 
   constructor(options: EnforcementOptions) {
     this.#options = options;
     const { publicKey, access, limits } = options.bundles;
     this.#externalJwks = openExternalJwks(options);
+    this.#stores = new HeldStores(options.log, options.replica);
     const refused = (kind: Kind) => (error: PortcullisError) => {
       options.metrics.bundleRefused(kind, error.code);
       options.log.error({ kind, code: error.code, reason: error.message }, 'bundle refused, the last good one stays');
@@ -116,7 +112,7 @@ export class Enforcement {
     this.#accessSource.stop();
     this.#limitsSource?.stop();
     this.#externalJwks.keepOnly([]);
-    await this.#store?.close();
+    await this.#stores.close();
   }
 
   /** Seconds since the keys of issuers outside were fetched, by URI; Infinity: never. */
@@ -125,7 +121,7 @@ export class Enforcement {
   }
 
   get storeAvailable(): boolean {
-    return this.#store?.available ?? true;
+    return this.#stores.available;
   }
 
   /** What is in force; null until every bundle that this sidecar was promised is there. */
@@ -236,53 +232,15 @@ export class Enforcement {
     const bodies = access === null || access === this.#access ? this.#bodies : await compileBodies(access);
     if (access !== null && verifier !== null && (this.#limitsSource === null || limits !== null)) {
       const { metrics, sink, use } = this.#options;
-      const { store: config } = resolveConnection(access, limits);
-      const wanted = JSON.stringify(config);
-      const store =
-        limits === null || (this.#store !== null && wanted === this.#storeConfig)
-          ? this.#store
-          : await this.#openStore(limits, config);
-      let pipeline: Pipeline;
-      try {
-        const counted = limits === null || store === null ? null : { bundle: limits, store };
-        pipeline = buildPipeline({
-          access: this.#forThisPod(access),
-          limits: counted,
-          bodies,
-          verifier,
-          metrics,
-          sink,
-        });
-      } catch (error) {
-        if (store !== this.#store) void store?.close();
-        throw error;
-      }
+      const pipeline = await this.#stores.with(access, limits, (stores) =>
+        buildPipeline({ access: this.#forThisPod(access), limits, stores, bodies, verifier, metrics, sink }),
+      );
       use(pipeline);
-      this.#storeConfig = wanted;
-      if (store !== this.#store) this.#replaceStore(store);
     }
     this.#access = access;
     this.#bodies = bodies;
     this.#limits = limits;
     this.#verifier = verifier;
-  }
-
-  #openStore(limits: LimitsBundle, config: StoreConfig | null): Promise<LimiterStore> {
-    const { log, replica } = this.#options;
-    return openStore(config, {
-      group: `${limits.namespace}/${limits.name}`,
-      replica,
-      onStateChange: (available, cause) => {
-        if (available) log.info({ reason: cause }, 'rate limit store answers');
-        else log.warn({ reason: cause }, 'rate limit store does not answer, onStoreFailure decides');
-      },
-    });
-  }
-
-  #replaceStore(store: LimiterStore | null): void {
-    const old = this.#store;
-    this.#store = store;
-    if (old !== null) setTimeout(() => void old.close(), CLOSE_OLD_STORE_MS).unref();
   }
 }
 

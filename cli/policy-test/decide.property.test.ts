@@ -16,7 +16,7 @@ import type { ExplainRequest } from '../../sidecar/explain/explanation.ts';
 import { NO_METRICS } from '../../sidecar/metrics/policy-metrics.ts';
 import { buildPipeline } from '../../sidecar/pipeline/build-pipeline.ts';
 import { runRequest } from '../../sidecar/pipeline/run-pipeline.ts';
-import { MemoryStore } from '../../sidecar/stores/memory-store.ts';
+import { memoryStores } from '../../sidecar/stores/open-stores.ts';
 import { makeTestKey, mintToken, testAuthenticator, validClaims } from '../../sidecar/tokens/testing/token-fixtures.ts';
 import { createTokenVerifier } from '../../sidecar/tokens/verifier.ts';
 import { compileDecide, type Outcome } from './decide.ts';
@@ -155,7 +155,8 @@ async function decideForReal(access: AccessBundle, request: ExplainRequest): Pro
   }
   const pipeline = buildPipeline({
     access,
-    limits: { bundle: limits, store: new MemoryStore() },
+    limits,
+    stores: memoryStores(),
     bodies: null,
     verifier: createTokenVerifier(access.jwt),
     metrics: NO_METRICS,

@@ -10,6 +10,7 @@ import { buildPipeline } from '../../sidecar/pipeline/build-pipeline.ts';
 import { runRequest } from '../../sidecar/pipeline/run-pipeline.ts';
 import { fullQuota } from '../../sidecar/stores/full-quota.ts';
 import type { LimiterStore } from '../../sidecar/stores/limiter-store.ts';
+import { memoryStores } from '../../sidecar/stores/open-stores.ts';
 import type { TokenVerdict } from '../../sidecar/tokens/token-verifier.ts';
 import type { AccessDecision } from './parse-cases.ts';
 
@@ -45,7 +46,8 @@ export function compileDecide({ access, limits, verifier }: Policies): Decide {
   let given: TokenVerdict | null = null;
   const pipeline = buildPipeline({
     access,
-    limits: limits === null ? null : { bundle: limits, store: UNCOUNTED },
+    limits,
+    stores: { ...memoryStores(), limiter: UNCOUNTED },
     bodies: null,
     verifier: {
       verify: (token, now) => (token === CLAIMS_GIVEN && given !== null ? given : verifier.verify(token, now)),

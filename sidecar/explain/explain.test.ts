@@ -10,7 +10,7 @@ import { RESCUE } from '../engine/rescue.ts';
 import { NO_METRICS } from '../metrics/policy-metrics.ts';
 import { buildPipeline } from '../pipeline/build-pipeline.ts';
 import { runRequest } from '../pipeline/run-pipeline.ts';
-import { MemoryStore } from '../stores/memory-store.ts';
+import { memoryStores } from '../stores/open-stores.ts';
 import { makeTestKey, mintToken, testAuthenticator, validClaims } from '../tokens/testing/token-fixtures.ts';
 import { createTokenVerifier } from '../tokens/verifier.ts';
 import { explain } from './explain.ts';
@@ -401,10 +401,10 @@ async function decideForReal(
   const from = bundle.jwt[0]?.from[0];
   if (token !== null && from?.kind === 'header') fields.push(from.header, `Bearer ${token}`);
   if (token !== null && from?.kind === 'cookie') fields.push('cookie', `${from.cookie}=${token}`);
-  const counted = withLimits === null ? null : { bundle: withLimits, store: new MemoryStore() };
   const pipeline = buildPipeline({
     access: bundle,
-    limits: counted,
+    limits: withLimits,
+    stores: memoryStores(),
     bodies: null,
     verifier,
     metrics: NO_METRICS,

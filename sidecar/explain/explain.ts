@@ -13,6 +13,7 @@ import type { Decision, Filter } from '../pipeline/filter.ts';
 import { runRequest } from '../pipeline/run-pipeline.ts';
 import { fullQuota } from '../stores/full-quota.ts';
 import type { Admission, Demand, LimiterStore } from '../stores/limiter-store.ts';
+import { memoryStores } from '../stores/open-stores.ts';
 import type { TokenVerdict, TokenVerifier } from '../tokens/token-verifier.ts';
 import { explainDecision, whyNoRule } from './explain-rules.ts';
 import type { ExplainRequest, Explanation, LayerVerdict } from './explanation.ts';
@@ -30,7 +31,8 @@ export async function explain(policies: Policies, request: ExplainRequest, now: 
   const { access } = policies;
   const pipeline = buildPipeline({
     access,
-    limits: policies.limits === null ? null : { bundle: policies.limits, store },
+    limits: policies.limits,
+    stores: { ...memoryStores(), limiter: store },
     bodies: null,
     verifier,
     metrics: NO_METRICS,

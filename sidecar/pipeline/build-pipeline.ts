@@ -19,7 +19,7 @@ import { route } from '../filters/route.ts';
 import { securityHeaders } from '../filters/security-headers.ts';
 import { type BodyValidators, validateBody } from '../filters/validate-body.ts';
 import type { PolicyMetrics } from '../metrics/policy-metrics.ts';
-import type { LimiterStore } from '../stores/limiter-store.ts';
+import type { Stores } from '../stores/open-stores.ts';
 import type { TokenVerifier } from '../tokens/token-verifier.ts';
 import type { Filter } from './filter.ts';
 import { forwardLines } from './forward-lines.ts';
@@ -28,7 +28,8 @@ import { forwardLines } from './forward-lines.ts';
 export interface PipelineParts {
   readonly access: AccessBundle;
   /** Null where no RateLimitPolicy applies. */
-  readonly limits: { readonly bundle: LimitsBundle; readonly store: LimiterStore } | null;
+  readonly limits: LimitsBundle | null;
+  readonly stores: Stores;
   /** Of `access`, as compileBodies makes them. */
   readonly bodies: BodyValidators;
   readonly verifier: TokenVerifier;
@@ -46,18 +47,18 @@ export function checkLimits(bundle: LimitsBundle): void {
  * Compiles bundles into the one readable array of layers. Throws PortcullisError `bundle_invalid` or `key_refused` when a bundle
  * cannot be enforced as it stands; nothing is in force half.
  */
-export function buildPipeline({ access, limits, bodies, verifier, metrics, sink }: PipelineParts): Pipeline {
+export function buildPipeline({ access, limits, stores, bodies, verifier, metrics, sink }: PipelineParts): Pipeline {
   const evaluator = compileAccess(access);
   const shadow = access.mode === 'Shadow';
   const layers =
     limits === null
       ? null
       : limitLayers({
-          matcher: compileLimitMatcher(limits.bundle, access.pathMatching),
-          tierOf: compileTiers(limits.bundle.tiers),
-          store: limits.store,
+          matcher: compileLimitMatcher(limits, access.pathMatching),
+          tierOf: compileTiers(limits.tiers),
+          store: stores.limiter,
           metrics,
-          shadow: limits.bundle.mode === 'Shadow',
+          shadow: limits.mode === 'Shadow',
         });
   const ruleNames = access.rules.map(({ name }) => name);
 
@@ -87,14 +88,14 @@ export function buildPipeline({ access, limits, bodies, verifier, metrics, sink 
     for (const [name] of access.securityHeaders) owned.add(name);
     if (access.cors !== null) for (const name of CORS_HEADERS) owned.add(name);
   }
-  if (limits !== null && limits.bundle.mode === 'Enforce') for (const name of LIMIT_HEADERS) owned.add(name);
+  if (limits !== null && limits.mode === 'Enforce') for (const name of LIMIT_HEADERS) owned.add(name);
 
-  const clientAddress = compileClientAddress(resolveConnection(access, limits?.bundle ?? null).clientIp);
+  const clientAddress = compileClientAddress(resolveConnection(access, limits).clientIp);
   return {
     filters: filters.filter((filter) => filter !== null && filter !== undefined),
     pathMatching: access.pathMatching,
     clientAddress,
-    timeouts: limits?.bundle.timeouts ?? DEFAULT_UPSTREAM_TIMEOUTS,
+    timeouts: limits?.timeouts ?? DEFAULT_UPSTREAM_TIMEOUTS,
     ownedAnswerHeaders: owned,
     forwardLines: forwardLines(clientAddress, access.forward.identityHeaders),
   };

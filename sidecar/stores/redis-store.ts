@@ -31,7 +31,8 @@ export interface RedisStoreOptions {
  * `onStoreFailure` decides.
  */
 export class RedisStore implements LimiterStore {
-  readonly #connection: RedisConnection;
+  /** What else is kept in this Redis may use it too. */
+  readonly connection: RedisConnection;
   readonly #fallback = new FallbackLimiter();
   readonly #denials = new RememberedDenials();
   readonly #script: string;
@@ -50,7 +51,7 @@ export class RedisStore implements LimiterStore {
     this.#sha = createHash('sha1').update(this.#script).digest('hex');
     // All keys of a group carry one hash tag: in a Redis Cluster one script can reach only one slot.
     this.#keyPrefix = `portcullis:{${options.group}}:`;
-    this.#connection = new RedisConnection({
+    this.connection = new RedisConnection({
       redisUrl: options.redisUrl,
       replica: options.replica,
       epochKey: `${this.#keyPrefix}epoch`,
@@ -61,27 +62,27 @@ export class RedisStore implements LimiterStore {
   }
 
   get available(): boolean {
-    return this.#connection.state === 'available';
+    return this.connection.state === 'available';
   }
 
   get replicas(): number {
-    return this.#connection.replicas;
+    return this.connection.replicas;
   }
 
   consume(demands: readonly Demand[], now: number): Admission | Promise<Admission> {
     const denial = this.#denials.recall(demands, now);
     if (denial !== undefined) return denial;
-    if (this.#connection.state === 'available') return this.#ask(demands, now);
-    if (this.#connection.state === 'opening') return this.#askOnceOpened(demands, now);
+    if (this.connection.state === 'available') return this.#ask(demands, now);
+    if (this.connection.state === 'opening') return this.#askOnceOpened(demands, now);
     return this.#fallback.consume(demands, now, this.replicas);
   }
 
   close(): Promise<void> {
-    return this.#connection.close();
+    return this.connection.close();
   }
 
   async #askOnceOpened(demands: readonly Demand[], now: number): Promise<Admission> {
-    await Promise.race([this.#connection.opened, setTimeout(this.#timeoutMs, undefined, { ref: false })]);
+    await Promise.race([this.connection.opened, setTimeout(this.#timeoutMs, undefined, { ref: false })]);
     return this.available ? this.#ask(demands, now) : this.#fallback.consume(demands, now, this.replicas);
   }
 
@@ -92,9 +93,9 @@ export class RedisStore implements LimiterStore {
       const settle = (error: Error | null | undefined, reply: unknown): void => {
         resolve(this.#decide(demands, now, error, reply));
       };
-      this.#connection.call('evalsha', [this.#sha, ...args], (error, reply) => {
+      this.connection.call('evalsha', [this.#sha, ...args], (error, reply) => {
         if (error?.message.startsWith('NOSCRIPT') === true && this.available) {
-          this.#connection.call('eval', [this.#script, ...args], settle);
+          this.connection.call('eval', [this.#script, ...args], settle);
         } else {
           settle(error, reply);
         }
@@ -106,8 +107,8 @@ export class RedisStore implements LimiterStore {
     if (isNumbers(reply) && reply.length === 1 + demands.length * NUMBERS_PER_QUOTA) {
       return this.#admission(demands, now, reply);
     }
-    if (error instanceof Error) this.#connection.fail(causeOf(error));
-    else if (isNumbers(reply) && reply[0] === COUNTERS_LOST) this.#connection.fail('counters lost');
+    if (error instanceof Error) this.connection.fail(causeOf(error));
+    else if (isNumbers(reply) && reply[0] === COUNTERS_LOST) this.connection.fail('counters lost');
     return this.#fallback.consume(demands, now, this.replicas);
   }
 
@@ -123,8 +124,8 @@ export class RedisStore implements LimiterStore {
 
   /** True while counters that Redis lost could still have denied one of the demands. */
   #isRecovering(demands: readonly Demand[], now: number): boolean {
-    if (this.#epochChanges !== this.#connection.epochChanges) {
-      this.#epochChanges = this.#connection.epochChanges;
+    if (this.#epochChanges !== this.connection.epochChanges) {
+      this.#epochChanges = this.connection.epochChanges;
       this.#lostAt = now;
     }
     if (this.#lostAt === null) return false;
@@ -135,7 +136,7 @@ export class RedisStore implements LimiterStore {
   #arguments(demands: readonly Demand[], now: number): (string | number)[] {
     const args: (string | number)[] = [demands.length + 1, `${this.#keyPrefix}epoch`];
     for (const { plan, key } of demands) args.push(`${this.#keyPrefix}${plan.algorithm}:${plan.windowMs}:${key}`);
-    args.push(this.#connection.epoch);
+    args.push(this.connection.epoch);
     for (const { plan } of demands) args.push(plan.algorithm, plan.limit, plan.windowMs, plan.burst);
     if (this.#callerClock) args.push(now);
     return args;

@@ -120,7 +120,7 @@ describe('the store of portcullis local', { skip: redisMissing() }, () => {
       /^(?=[\s\S]*WRONGPASS)(?=[\s\S]*guards)/,
     );
     assert.equal(code, 0, said);
-    assert.match(said, /"reason":"WRONGPASS".*rate limit store does not answer, onStoreFailure decides/);
+    assert.match(said, /"reason":"WRONGPASS".*store does not answer, onStoreFailure decides/);
     assert.ok(!said.includes(WRONG_PASSWORD), said);
   });
 

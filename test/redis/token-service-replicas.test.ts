@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { hashSync } from 'bcryptjs';
-import { openTokenStores, type TokenStores } from '../../sidecar/stores/open-token-stores.ts';
+import { openStores, type Stores } from '../../sidecar/stores/open-stores.ts';
 import { createPasswordVerifier } from '../../sidecar/token-service/password-verifier.ts';
 import { createSigner } from '../../sidecar/token-service/signer.ts';
 import { answered, testTokenService } from '../../sidecar/token-service/testing/token-service-fixture.ts';
@@ -37,9 +37,15 @@ describe('two replicas of a token service', { skip: redisMissing() }, () => {
   });
 
   async function replica(name: string, group = 'ns/policy') {
-    const stores: TokenStores = await openTokenStores(
+    const stores: Stores = await openStores(
       { redisUrl: server.url },
-      { group, replica: name, maxStalenessMs: MAX_STALENESS_MS, timeoutMs: PATIENT_MS, now: Date.now },
+      {
+        groups: { access: group, limits: group },
+        replica: name,
+        maxStalenessMs: MAX_STALENESS_MS,
+        timeoutMs: PATIENT_MS,
+        now: Date.now,
+      },
     );
     const passwords = createPasswordVerifier();
     closing.push(stores.close, passwords.close);
