@@ -9,11 +9,13 @@ import { type FinishedSection, saveResults } from './results.ts';
 import { cpuSection } from './sections/cpu.ts';
 import { latencySection } from './sections/latency.ts';
 import { memorySection } from './sections/memory.ts';
+import { policiesSection } from './sections/policies.ts';
 import { redisSection } from './sections/redis.ts';
 import { startSection } from './sections/start.ts';
 
 const RUN: Readonly<Record<SectionName, (run: BenchRun) => Promise<SectionReport>>> = {
   cpu: cpuSection,
+  policies: policiesSection,
   redis: redisSection,
   latency: latencySection,
   memory: memorySection,

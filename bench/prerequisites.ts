@@ -9,6 +9,7 @@ const ENVOY_VERSION = '1.40.0';
 /** Commands that a part cannot do without, by their Debian package. */
 const NEEDS: Readonly<Record<SectionName, readonly string[]>> = {
   cpu: ['wrk', 'haproxy'],
+  policies: ['wrk', 'haproxy'],
   redis: ['wrk', 'haproxy', 'redis-server'],
   latency: ['wrk', 'haproxy', 'gcc'],
   memory: ['wrk', 'haproxy'],

@@ -23,7 +23,7 @@ export interface TokenSet {
   readonly publicKeyFile: string;
   /** JWKS file (RFC 7517 §5), for Envoy. */
   readonly jwksFile: string;
-  /** 1000 distinct tokens of role trader, one a line. */
+  /** Distinct tokens of role trader, one a line. */
   readonly file: string;
   readonly good: string;
   /** Signed well, but of a role that may not read orders. */
@@ -32,8 +32,8 @@ export interface TokenSet {
   readonly tampered: string;
 }
 
-/** Makes a key, signs the tokens and writes them into `directory`. `nowSeconds`: epoch seconds, the tokens' iat. */
-export function mintTokens(algorithm: BenchAlgorithm, directory: string, nowSeconds: number): TokenSet {
+/** Makes a key, signs `count` tokens (default 1000) and writes them into `directory`. `nowSeconds`: epoch seconds, their iat. */
+export function mintTokens(algorithm: BenchAlgorithm, directory: string, nowSeconds: number, count = TOKENS): TokenSet {
   const { privateKey, publicKey } =
     algorithm === 'RS256'
       ? generateKeyPairSync('rsa', { modulusLength: 2048 })
@@ -55,7 +55,7 @@ export function mintTokens(algorithm: BenchAlgorithm, directory: string, nowSeco
         exp: nowSeconds + TOKEN_LIFETIME_SECONDS,
       },
     );
-  const tokens = Array.from({ length: TOKENS }, (_, subject) => mint(subject, 'trader'));
+  const tokens = Array.from({ length: count }, (_, subject) => mint(subject, 'trader'));
   const good = tokens[0] as string;
   const jwk = publicKey.export({ format: 'jwk' }) as Record<string, string>;
   const path = (suffix: string) => join(directory, `${algorithm.toLowerCase()}.${suffix}`);

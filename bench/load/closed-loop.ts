@@ -10,6 +10,8 @@ export interface ClosedLoop {
   readonly port: number;
   /** File of tokens, one a line, sent in turn. */
   readonly tokens: string;
+  /** File of a JSON body: POST and not GET. */
+  readonly body?: string;
   readonly connections: number;
   /** Whole seconds. */
   readonly seconds: number;
@@ -26,6 +28,7 @@ export async function runClosedLoop(children: Children, load: ClosedLoop): Promi
     `http://127.0.0.1:${load.port}`,
     '--',
     load.tokens,
+    ...(load.body === undefined ? [] : [load.body]),
   ]);
   const requests = /(\d+) requests in/.exec(output)?.[1];
   if (requests === undefined) throw new Error(`wrk printed no count of requests: ${output.trim()}`);

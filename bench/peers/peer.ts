@@ -7,6 +7,8 @@ import type { TokenSet } from '../tokens.ts';
 export interface Peer {
   readonly name: string;
   readonly tokens: TokenSet;
+  /** File of a JSON body that is posted; without: GET. */
+  readonly body?: string;
   /** Starts it on the proxy's core in front of `upstreamPort`; it may not be ready yet. */
   launch(lab: Lab, upstreamPort: number): Promise<LaunchedPeer>;
 }

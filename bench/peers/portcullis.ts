@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { encodeBundle } from '../../policy/bundle/encode.ts';
 import { BUNDLE_FILE } from '../../policy/bundle/format.ts';
-import type { Bundle } from '../../policy/bundle/types.ts';
+import type { AccessBundle, Bundle } from '../../policy/bundle/types.ts';
 import { freePort } from '../lab.ts';
 import type { ServerSettings } from '../portcullis-server.ts';
 import { PROXY_CORE } from '../proc-readings.ts';
@@ -21,14 +21,21 @@ export interface PortcullisOptions {
   readonly redisUrl?: string;
   /** Runs a copy without types (as an image does) and not the source. */
   readonly stripped?: true;
+  /** What the policy has besides, in place of the usual name's end. */
+  readonly policy?: {
+    readonly name: string;
+    readonly change: (bundle: AccessBundle) => AccessBundle;
+    readonly body?: string;
+  };
 }
 
 /** The sidecar with JWT, roles, one limit a user, access log to a file and metrics. */
-export function portcullis(tokens: TokenSet, { redisUrl, stripped }: PortcullisOptions = {}): Peer {
+export function portcullis(tokens: TokenSet, { redisUrl, stripped, policy }: PortcullisOptions = {}): Peer {
   const store = redisUrl === undefined ? 'memory' : 'Redis';
   return {
-    name: `Portcullis ${tokens.algorithm}, limit in ${store}, access log, metrics${stripped ? ', as JavaScript' : ''}`,
+    name: `Portcullis ${tokens.algorithm}, ${policy?.name ?? `limit in ${store}, access log, metrics`}${stripped ? ', as JavaScript' : ''}`,
     tokens,
+    ...(policy?.body === undefined ? {} : { body: policy.body }),
     launch: async (lab, upstreamPort) => {
       const directory = mkdtempSync(join(lab.scratch, 'portcullis-'));
       const { publicKey, privateKey } = generateKeyPairSync('ed25519');
@@ -43,7 +50,7 @@ export function portcullis(tokens: TokenSet, { redisUrl, stripped }: PortcullisO
         adminPort: await freePort(),
         upstreamPort,
         publicKey: publicKey.export({ type: 'spki', format: 'pem' }).toString(),
-        access: write(accessBundle(tokens)),
+        access: write((policy?.change ?? ((bundle) => bundle))(accessBundle(tokens))),
         limits: write(limitsBundle(redisUrl ?? null)),
         logFile: join(directory, 'access.log'),
       };

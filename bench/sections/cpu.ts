@@ -63,7 +63,13 @@ export async function saturate(
   const { lab, options, backend } = run;
   const cases = await startCases(run, peers);
   const load = ({ peer, launched }: Case, seconds: number) =>
-    runClosedLoop(lab.children, { port: launched.port, tokens: peer.tokens.file, connections: CONNECTIONS, seconds });
+    runClosedLoop(lab.children, {
+      port: launched.port,
+      tokens: peer.tokens.file,
+      ...(peer.body === undefined ? {} : { body: peer.body }),
+      connections: CONNECTIONS,
+      seconds,
+    });
   try {
     for (const of of cases) {
       run.say(`warm up: ${of.peer.name}`);

@@ -62,6 +62,13 @@ export class Orders {
     return order;
   }
 
+  /** Takes an order of the user back; false: there is none of that name. */
+  cancel(user: string, id: string): boolean {
+    const at = this.#orders.findIndex((order) => order.id === id && order.user === user);
+    if (at >= 0) this.#orders.splice(at, 1);
+    return at >= 0;
+  }
+
   /** What a user's orders add up to. */
   positions(user: string): readonly Position[] {
     const held = new Map<string, number>();

@@ -1,6 +1,6 @@
 import type { Market } from './market.ts';
 import type { Orders } from './orders.ts';
-import type { User } from './users.ts';
+import { demoPassword, type User } from './users.ts';
 
 /** A request as a handler sees it. */
 export interface ApiRequest {
@@ -56,6 +56,21 @@ const ROUTES: Readonly<Record<string, Handler>> = {
     const session = stringMember(body, 'session');
     return session === null ? refuse('send {"session": "..."}') : ok({ session, expiresIn: 900 });
   },
+  // For the sidecar, when its policy says `credentials: {upstream: {path: /internal/verify}}`: who is it, in the claims' words?
+  'POST /internal/verify': ({ body }, { users }) => {
+    const name = stringMember(body, 'username') ?? stringMember(body, 'email') ?? '';
+    const user = users.get(name) ?? [...users.values()].find(({ email }) => email === name);
+    if (user === undefined || stringMember(body, 'password') !== demoPassword(user)) {
+      return { status: 401, body: { error: 'unknown user or password' } };
+    }
+    return ok({ sub: user.id, roles: [user.role], tenant_id: user.tenant });
+  },
+  'POST /internal/register': ({ body }, { users }) => {
+    const name = stringMember(body, 'username');
+    if (name === null) return refuse('send {"username": "...", "password": "..."}');
+    if (users.has(name)) return { status: 409, body: { error: 'this name is taken' } };
+    return { status: 201, body: { id: name } };
+  },
   'GET /users/me': ({ subject }, { users }) => (subject === null ? nobody : ok(users.get(subject) ?? { id: subject })),
   'GET /users/:id': ({ id }, { users }) => found(users.get(id)),
   'GET /admin/users': (_request, { users }) => ok([...users.values()]),
@@ -64,6 +79,10 @@ const ROUTES: Readonly<Record<string, Handler>> = {
     return ok(orders.list(roles.includes('admin') ? null : subject, countIn(query, 50)));
   },
   'GET /orders/:id': ({ id }, { orders }) => found(orders.find(id)),
+  'DELETE /orders/:id': ({ subject, id }, { orders }) => {
+    if (subject === null) return nobody;
+    return orders.cancel(subject, id) ? { status: 200, body: { id, status: 'cancelled' } } : notFound;
+  },
   'POST /orders': ({ subject, body, now }, { orders }) => {
     if (subject === null) return nobody;
     const order = orders.place(subject, body, now);

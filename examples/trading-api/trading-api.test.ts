@@ -45,6 +45,13 @@ describe('trading API', () => {
     ['GET', '/candles?symbol=ETH-USD', '', undefined, 200],
     ['GET', '/candles?symbol=NONE', '', undefined, 400],
     ['DELETE', '/orders', 'tom', undefined, 404],
+    ['DELETE', '/orders/ord-000001', 'tina', undefined, 404],
+    ['DELETE', '/orders/ord-000001', 'tom', undefined, 200],
+    ['DELETE', '/orders/ord-000001', 'tom', undefined, 404],
+    ['POST', '/internal/verify', '', { email: 'tom@trading.example', password: 'tom-Demo-1' }, 200],
+    ['POST', '/internal/verify', '', { username: 'tom', password: 'tina-Demo-1' }, 401],
+    ['POST', '/internal/register', '', { username: 'tom', password: 'x' }, 409],
+    ['POST', '/internal/register', '', { username: 'new', password: 'x' }, 201],
     ['GET', '/nowhere', '', undefined, 404],
   ];
   for (const [method, path, subject, body, status] of cases) {

@@ -7,6 +7,11 @@ export interface User {
   readonly tenant: string;
 }
 
+/** What a user of the demo signs in with: tom with tom-Demo-1. */
+export function demoPassword({ id }: User): string {
+  return `${id}-Demo-1`;
+}
+
 /** Everyone who has an account, by id: the `sub` of their tokens. */
 export function seedUsers(): Map<string, User> {
   const users: readonly User[] = [
