@@ -11,6 +11,7 @@ import { latencySection } from './sections/latency.ts';
 import { memorySection } from './sections/memory.ts';
 import { policiesSection } from './sections/policies.ts';
 import { redisSection } from './sections/redis.ts';
+import { sheddingSection } from './sections/shedding.ts';
 import { startSection } from './sections/start.ts';
 
 const RUN: Readonly<Record<SectionName, (run: BenchRun) => Promise<SectionReport>>> = {
@@ -20,6 +21,7 @@ const RUN: Readonly<Record<SectionName, (run: BenchRun) => Promise<SectionReport
   latency: latencySection,
   memory: memorySection,
   start: startSection,
+  shedding: sheddingSection,
 };
 
 let interrupted = false;

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 
 /** The parts of a run, in the order in which they run. */
-export const SECTIONS = ['cpu', 'policies', 'redis', 'latency', 'memory', 'start'] as const;
+export const SECTIONS = ['cpu', 'policies', 'redis', 'latency', 'memory', 'start', 'shedding'] as const;
 /** Name of one part. */
 export type SectionName = (typeof SECTIONS)[number];
 

@@ -14,6 +14,7 @@ const NEEDS: Readonly<Record<SectionName, readonly string[]>> = {
   latency: ['wrk', 'haproxy', 'gcc'],
   memory: ['wrk', 'haproxy'],
   start: ['haproxy'],
+  shedding: ['haproxy'],
 };
 /** Debian's package where it is not called like the command. */
 const PACKAGES: Readonly<Record<string, string>> = { taskset: 'util-linux' };

@@ -62,7 +62,9 @@ const documentation = readFileSync(new URL('../docs/cli.md', import.meta.url), '
 
 describe('docs/cli.md', () => {
   const commands =
-    'local, token, escrow, status, protect, explain, test, generate, keys, keys restore, rotate, revoke'.split(', ');
+    'local, token, escrow, status, blocks, protect, explain, test, generate, keys, keys restore, rotate, revoke'.split(
+      ', ',
+    );
   for (const command of commands) {
     it(`has every flag of ${command} --help, in its order and with its value, and no other`, async () => {
       const help = [

@@ -13,12 +13,16 @@ Commands:
   test     whether the policies of a directory decide as a table of cases says
   generate an AccessPolicy from an OpenAPI document
   fernet   encrypt, decrypt and rotate what is stored, by the keys of a Fernet key set or of a file
+  htpasswd print the line of a user for a Secret of users who log in
   escrow   encrypt a file for cold storage, with OpenPGP
+  api-key  make an API key, and the line of it for a Secret
+  revoke-token  refuse a token, or all of a subject, before they end; in a pod or by the store
 
 In a cluster (also as kubectl portcullis COMMAND):
   status   which Services are guarded, by which policies, and how each pod stands
   protect  restart a Service's pods and wait until they enforce its policies
   explain  what a pod's sidecar would do with a request
+  blocks   whom rate limit policies block, and how to end that
   keys     key sets: what signs now, what is next, and what they wait for; keys restore brings lost keys back
   rotate   let a new key sign as soon as every pod has it
   revoke   refuse every token of a key, at once
@@ -39,10 +43,14 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   test: async () => (await import('./policy-test/run-test.ts')).runTest,
   generate: async () => (await import('./generate/run-generate.ts')).runGenerate,
   fernet: async () => (await import('./fernet/run-fernet.ts')).runFernet,
+  htpasswd: async () => (await import('./passwords/run-htpasswd.ts')).runHtpasswd,
+  'api-key': async () => (await import('./tokens/run-api-key.ts')).runApiKey,
+  'revoke-token': async () => (await import('./tokens/run-revoke-token.ts')).runRevokeToken,
   escrow: async () => (await import('./escrow/run-escrow.ts')).runEscrow,
   status: async () => (await import('./kube/run-status.ts')).runStatus,
   protect: async () => (await import('./kube/run-protect.ts')).runProtect,
   explain: async () => (await import('./explain/run-explain.ts')).runExplain,
+  blocks: async () => (await import('./blocks/run-blocks.ts')).runBlocks,
   keys: async () => (await import('./keys/run-keys.ts')).runKeys,
   rotate: async () => (await import('./keys/run-rotate.ts')).runRotate,
   revoke: async () => (await import('./keys/run-revoke.ts')).runRevoke,

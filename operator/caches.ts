@@ -7,6 +7,8 @@ import type { HttpsKubeClient } from './kube/https-kube-client.ts';
 import type { Selection } from './kube/kube-client.ts';
 import type { KubeMetrics } from './kube/kube-metrics.ts';
 import {
+  CONFIG_MAPS,
+  type ConfigMap,
   type KubeObject,
   NAMESPACES,
   NODES,
@@ -49,6 +51,11 @@ export function sharedCaches({ client, log, metrics }: CacheParts, namespace: st
     // Releases of helm are large.
     ownSecrets: reflector(SECRETS, { namespace, fieldSelector: 'type!=helm.sh/release.v1' }, withoutKeyring),
     referableSecrets: reflector(SECRETS, { labelSelector: `${LABELS.allowReference}=true` }, referableView),
+    referableConfigMaps: reflector(
+      CONFIG_MAPS,
+      { labelSelector: `${LABELS.allowReference}=true` },
+      referableConfigMapView,
+    ),
     bundles: reflector(SECRETS, { labelSelector: `${LABELS.holds}=bundle` }, (secret) => bundleView(secret, bundleKey)),
   } satisfies Reflectors;
 }
@@ -84,8 +91,8 @@ export async function stopCaches(caches: Reflectors): Promise<void> {
 // Whoever may write Services or Secrets in any namespace decides how many there are and how large: only what is read is kept.
 const OURS = 'portcullis.dev/';
 const MOST_CHARACTERS = 16_384;
-/** Base64, of what policies read of Secrets. */
-const MOST_REFERRED = { url: 8_192, 'ca.crt': 49_152 };
+/** Base64, of all that one Secret holds: 192 KiB. What has more is kept without any of it, and compiling says so. */
+const MOST_REFERRED = 262_144;
 const MOST_OWNERS = 8;
 const MOST_FOREIGN_CHARACTERS = 4_096;
 
@@ -104,13 +111,16 @@ export function serviceView({ metadata, spec, ...service }: Service): Service {
   };
 }
 
-/** What policies can refer to: the URL of a store, the authorities of a JWKS. */
-export function referableView({ metadata, data, ...secret }: Secret): Secret {
-  const kept = Object.entries(MOST_REFERRED).flatMap(([key, most]): [string, string][] => {
-    const value = data?.[key];
-    return value !== undefined && value.length <= most ? [[key, value]] : [];
-  });
-  return { ...typeOf(secret), metadata: metadataView(metadata), data: Object.fromEntries(kept) };
+/** What policies can refer to. Which keys they read is theirs to say: whoever set the label gave them all. */
+export function referableView({ metadata, data = {}, ...secret }: Secret): Secret {
+  const characters = Object.entries(data).reduce((sum, [key, value]) => sum + key.length + value.length, 0);
+  return { ...typeOf(secret), metadata: metadataView(metadata), data: characters <= MOST_REFERRED ? data : {} };
+}
+
+/** The schemas that policies can refer to; of a larger one nothing is kept. */
+export function referableConfigMapView({ metadata, data = {}, ...configMap }: ConfigMap): ConfigMap {
+  const characters = Object.entries(data).reduce((sum, [key, value]) => sum + key.length + value.length, 0);
+  return { ...typeOf(configMap), metadata: metadataView(metadata), data: characters <= MOST_REFERRED ? data : {} };
 }
 
 /** A bundle that `publicKey` signed; of anything else the beginning, which says why it is none. */
@@ -128,7 +138,7 @@ export function bundleView({ metadata, data, type, immutable, ...secret }: Secre
 
 function isSignedAtItsPlace(secret: Secret, publicKey: KeyObject): boolean {
   const { namespace = '', name: secretName } = secret.metadata;
-  return (['Access', 'Limits'] as const).some((kind) => {
+  return (['Access', 'Limits', 'Issuer'] as const).some((kind) => {
     const name = policyOfSecret(kind, secretName);
     return name !== null && isSigned(readBundle(secret, { kind, namespace, name }, publicKey));
   });

@@ -31,6 +31,7 @@ const sidecar = Type.Object(
     ),
     trafficPort: port('First port for traffic.'),
     adminPort: port('Port of /healthz, /readyz, /metrics and /status.'),
+    egressPort: port('Port of egress, on the loopback.'),
     userId: Type.Integer({ minimum: 1, maximum: 2_147_483_647, description: 'User that the sidecar runs as.' }),
     appSleepSeconds: Type.Integer({
       minimum: 0,

@@ -54,6 +54,8 @@ export interface SidecarTemplate {
   /** First traffic port; further ones follow it, past the admin port. */
   readonly trafficPort: number;
   readonly adminPort: number;
+  /** Where applications reach egress, on the loopback of their pods. */
+  readonly egressPort: number;
   readonly userId: number;
   /** How long app containers without a preStop hook sleep, so that endpoints are removed first. */
   readonly appSleepSeconds: number;

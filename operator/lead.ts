@@ -117,7 +117,7 @@ export async function lead(parts: LeaderParts, signal: AbortSignal): Promise<{ s
     watchKeySets({ ...shared, exports: caches.keySetExports }, keySets.enqueue),
     workloads.onChange((changed) => {
       for (const policy of changed.policies)
-        (policy.kind === 'Access' ? access : limits).enqueue(`${policy.namespace}/${policy.name}`);
+        (policy.kind === 'Limits' ? limits : access).enqueue(`${policy.namespace}/${policy.name}`);
       for (const keySet of changed.keySets) keySets.enqueue(keySet);
     }),
   );

@@ -68,9 +68,10 @@ export async function startOperator(config: OperatorConfig, host: OperatorHost):
     () => generateKeyPairSync('ed25519').privateKey,
   );
   const shared = sharedCaches({ client, log, metrics }, config.namespace, signingKey.publicKey);
-  const { namespaces, services, keySets, accessPolicies, rateLimitPolicies, ownSecrets, referableSecrets } = shared;
+  const { namespaces, services, keySets, accessPolicies, rateLimitPolicies } = shared;
+  const { ownSecrets, referableSecrets, referableConfigMaps } = shared;
   const sources: ReferenceSources = {
-    ...{ keySets, ownSecrets, referableSecrets, namespaces },
+    ...{ keySets, ownSecrets, referableSecrets, referableConfigMaps, namespaces },
     ...{ namespace: config.namespace, defaults: config.defaults },
   };
   const events = new KubeEventRecorder({ client, component: 'portcullis', instance: config.podName, log, metrics });

@@ -6,6 +6,7 @@ export type ErrorCode =
   | 'bundle_older'
   | 'bundle_too_large'
   | 'bundle_invalid'
+  | 'certificate_invalid'
   | 'config_invalid'
   | 'exports_refused'
   | 'keyring_conflict'

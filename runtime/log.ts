@@ -53,6 +53,14 @@ export function openLogSink(fd = 1): LogSink {
   };
 }
 
+/** Where lines go that nobody is to read. */
+export const SILENT_SINK: LogSink = {
+  stream: { write: () => {} },
+  write: () => {},
+  dropped: () => 0,
+  close: () => {},
+};
+
 /** A logger for constant messages with fields. Known places of secrets are redacted. */
 export function createLogger(sink: LogSink, name: string): Logger {
   return pino(

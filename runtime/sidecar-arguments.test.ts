@@ -13,11 +13,14 @@ const example: SidecarArguments = {
   namespace: 'shop',
   accessPolicy: 'orders',
   rateLimitPolicy: 'standard',
+  candidates: { accessPolicy: 'orders-next', rateLimitPolicy: 'strict' },
   issueTokens: true,
   bundleKey: 'MCowBQYDK2VwAyEA',
-  minimumSerials: { access: 12, limits: 3 },
+  minimumSerials: { access: 12, limits: 3, issuer: 5 },
+  tlsSecret: 'orders-tls',
   listeners: [{ listen: { host: '$(POD_IP)', port: 14180 }, upstream: { host: '127.0.0.1', port: 8000 } }],
   admin: { host: '$(POD_IP)', port: 14181 },
+  egress: { host: '127.0.0.1', port: 14182 },
   probes: [
     {
       container: 'app',
@@ -42,18 +45,31 @@ function expand(argument: string, variables: Readonly<Record<string, string>>): 
 }
 
 describe('sidecarArgv and parseSidecarArguments', () => {
+  for (const address of ['10.244.0.7:14182', '0.0.0.0:14182', '[::]:14182', 'localhost:14182']) {
+    it(`serves egress on the loopback alone: ${address}`, () => {
+      const args = sidecarArgv(example).map((arg) => arg.replaceAll('$(POD_IP)', '10.244.0.7'));
+      const changed = args.map((arg) => (arg.startsWith('--egress=') ? `--egress=${address}` : arg));
+      assert.throws(() => parseSidecarArguments(changed), /--egress: must be/);
+    });
+  }
+
   it('reads well in a pod', () => {
     assert.deepEqual(sidecarArgv({ ...example, probes: example.probes.slice(1) }), [
       'run',
       '--namespace=shop',
       '--access-policy=orders',
       '--rate-limit-policy=standard',
+      '--candidate-access-policy=orders-next',
+      '--candidate-rate-limit-policy=strict',
       '--issue-tokens=true',
       '--bundle-key=MCowBQYDK2VwAyEA',
       '--minimum-access-serial=12',
       '--minimum-limits-serial=3',
+      '--minimum-issuer-serial=5',
+      '--tls-secret=orders-tls',
       '--listen=$(POD_IP):14180,upstream=127.0.0.1:8000',
       '--admin=$(POD_IP):14181',
+      '--egress=127.0.0.1:14182',
       '--probe={"container":"app","kind":"liveness","timeoutSeconds":2,"type":"tcp","port":8000}',
       '--refuse=Conflicted',
     ]);
@@ -96,8 +112,9 @@ describe('sidecarArgv and parseSidecarArguments', () => {
       accessPolicy: name,
       rateLimitPolicy: fc.option(name),
       issueTokens: fc.boolean(),
+      tlsSecret: fc.option(name),
       bundleKey: fc.uint8Array({ minLength: 1 }).map((bytes) => Buffer.from(bytes).toString('base64')),
-      minimumSerials: fc.record({ access: fc.nat(), limits: fc.nat() }),
+      minimumSerials: fc.record({ access: fc.nat(), limits: fc.nat(), issuer: fc.nat() }),
       listeners: fc.array(fc.record({ listen: address, upstream: address }), { maxLength: 4 }),
       admin: address,
       probes: fc.array(probe, { maxLength: 4 }),
@@ -106,7 +123,10 @@ describe('sidecarArgv and parseSidecarArguments', () => {
     fc.assert(
       fc.property(all, (args) => {
         const plain: unknown = JSON.parse(JSON.stringify(args)); // fast-check's objects have other prototypes
-        assert.deepEqual(parseSidecarArguments(sidecarArgv(args)), plain);
+        const { issueTokens, minimumSerials } = args;
+        const issuer = issueTokens ? minimumSerials.issuer : 0; // who issues nothing has nothing to start from
+        const expected = { ...(plain as object), minimumSerials: { ...minimumSerials, issuer } };
+        assert.deepEqual(parseSidecarArguments(sidecarArgv(args)), JSON.parse(JSON.stringify(expected)));
       }),
     );
   });

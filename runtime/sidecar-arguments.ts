@@ -33,6 +33,12 @@ export type ForwardedProbe = {
   | { readonly type: 'tcp'; readonly port: number }
 );
 
+/** Policies that a sidecar tries beside those that it enforces; at least one. */
+export interface CandidateNames {
+  readonly accessPolicy: string | null;
+  readonly rateLimitPolicy: string | null;
+}
+
 /**
  * All that a sidecar is told at start by those who inject it; its command line, written by the operator and read by the
  * sidecar. The bundles are mounted Secrets.
@@ -41,14 +47,20 @@ export interface SidecarArguments {
   readonly namespace: string;
   readonly accessPolicy: string;
   readonly rateLimitPolicy: string | null;
+  /** Policies that are only tried on every request; absent: none is. */
+  readonly candidates?: CandidateNames;
   /** Whether this pod issues tokens, as the access policy's `tokens` says. */
   readonly issueTokens: boolean;
   /** Ed25519 key of the only writer of bundles that is believed: SPKI DER in base64. */
   readonly bundleKey: string;
   /** Serials of the bundles when the pod was injected: older ones are refused. 0: there were none. */
-  readonly minimumSerials: { readonly access: number; readonly limits: number };
+  readonly minimumSerials: { readonly access: number; readonly limits: number; readonly issuer: number };
+  /** Secret of the pod's namespace with the certificate of the traffic ports (kubernetes.io/tls); null: they speak plain HTTP. */
+  readonly tlsSecret: string | null;
   readonly listeners: readonly Listener[];
   readonly admin: HostPort;
+  /** Where the application reaches egress, on the loopback; absent: nowhere. */
+  readonly egress?: HostPort;
   readonly probes: readonly ForwardedProbe[];
   /** Standing reasons to refuse all traffic, from the closed list of injection: the pod is unready and answers 503. */
   readonly refuse: readonly string[];
@@ -58,6 +70,10 @@ export interface SidecarArguments {
 export const SIDECAR_PATHS = {
   access: '/etc/portcullis/access',
   limits: '/etc/portcullis/limits',
+  candidateAccess: '/etc/portcullis/candidate-access',
+  candidateLimits: '/etc/portcullis/candidate-limits',
+  issuer: '/etc/portcullis/issuer',
+  tls: '/etc/portcullis/tls',
   /** Directory of the sidecar's own, for the control socket. */
   run: '/run/portcullis',
   /** `drain`, `wait` and `explain` speak to the process here. */
@@ -65,18 +81,23 @@ export const SIDECAR_PATHS = {
 } as const;
 
 /** Ports and user of the sidecar, unless the chart says otherwise. */
-export const SIDECAR_DEFAULTS = { trafficPort: 14180, adminPort: 14181, userId: 64180 } as const;
+export const SIDECAR_DEFAULTS = { trafficPort: 14180, adminPort: 14181, egressPort: 14182, userId: 64180 } as const;
 
 const FLAGS: ReadonlySet<string> = new Set([
   'namespace',
   'access-policy',
   'rate-limit-policy',
+  'candidate-access-policy',
+  'candidate-rate-limit-policy',
   'issue-tokens',
   'bundle-key',
   'minimum-access-serial',
   'minimum-limits-serial',
+  'minimum-issuer-serial',
+  'tls-secret',
   'listen',
   'admin',
+  'egress',
   'probe',
   'refuse',
 ]);
@@ -92,12 +113,16 @@ export function sidecarArgv(args: SidecarArguments): string[] {
     `--namespace=${args.namespace}`,
     `--access-policy=${args.accessPolicy}`,
     ...(rateLimitPolicy === null ? [] : [`--rate-limit-policy=${rateLimitPolicy}`]),
+    ...candidateArgv(args.candidates),
     ...(args.issueTokens ? ['--issue-tokens=true'] : []),
     `--bundle-key=${args.bundleKey}`,
     `--minimum-access-serial=${minimumSerials.access}`,
     `--minimum-limits-serial=${minimumSerials.limits}`,
+    ...(args.issueTokens ? [`--minimum-issuer-serial=${minimumSerials.issuer}`] : []),
+    ...(args.tlsSecret === null ? [] : [`--tls-secret=${args.tlsSecret}`]),
     ...args.listeners.map(({ listen, upstream }) => `--listen=${hostPort(listen)},upstream=${hostPort(upstream)}`),
     `--admin=${hostPort(args.admin)}`,
+    ...(args.egress === undefined ? [] : [`--egress=${hostPort(args.egress)}`]),
     // A dollar sign in a user's path or header is no reference to a variable.
     ...args.probes.map((probe) => `--probe=${JSON.stringify(probe).replaceAll('$', '\\u0024')}`),
     ...args.refuse.map((reason) => `--refuse=${reason}`),
@@ -114,19 +139,42 @@ export function parseSidecarArguments(argv: readonly string[]): SidecarArguments
     namespace: reader.one('namespace', nonEmpty),
     accessPolicy: reader.one('access-policy', nonEmpty),
     rateLimitPolicy: reader.optional('rate-limit-policy', nonEmpty) ?? null,
+    ...candidatesOf(reader),
     issueTokens: reader.optional('issue-tokens', trueOrFalse) ?? false,
     bundleKey: reader.one('bundle-key', base64),
     minimumSerials: {
       access: reader.optional('minimum-access-serial', wholeNumber) ?? 0,
       limits: reader.optional('minimum-limits-serial', wholeNumber) ?? 0,
+      issuer: reader.optional('minimum-issuer-serial', wholeNumber) ?? 0,
     },
+    tlsSecret: reader.optional('tls-secret', nonEmpty) ?? null,
     listeners: reader.all('listen', parseListener),
     admin: reader.one('admin', parseHostPort),
+    ...egressOf(reader),
     probes: reader.all('probe', (value) => forwardedProbe(JSON.parse(value), 'probe')),
     refuse: reader.all('refuse', nonEmpty),
   };
   reader.finish();
   return parsed;
+}
+
+function egressOf(reader: FlagReader): Pick<SidecarArguments, 'egress'> {
+  const egress = reader.optional('egress', parseLoopback);
+  return egress === undefined ? {} : { egress };
+}
+
+function candidateArgv(candidates: SidecarArguments['candidates']): string[] {
+  const { accessPolicy = null, rateLimitPolicy = null } = candidates ?? {};
+  return [
+    ...(accessPolicy === null ? [] : [`--candidate-access-policy=${accessPolicy}`]),
+    ...(rateLimitPolicy === null ? [] : [`--candidate-rate-limit-policy=${rateLimitPolicy}`]),
+  ];
+}
+
+function candidatesOf(reader: FlagReader): Pick<SidecarArguments, 'candidates'> {
+  const accessPolicy = reader.optional('candidate-access-policy', nonEmpty) ?? null;
+  const rateLimitPolicy = reader.optional('candidate-rate-limit-policy', nonEmpty) ?? null;
+  return accessPolicy === null && rateLimitPolicy === null ? {} : { candidates: { accessPolicy, rateLimitPolicy } };
 }
 
 /** Reads flags one by one and keeps what is wrong with them for the end; until then a wrong one reads as undefined. */
@@ -216,6 +264,15 @@ function parseHostPort(value: string): HostPort {
     );
   }
   return { host, port: Number(digits) };
+}
+
+/** Whoever reaches egress is given the brokers' credentials: nobody but the pod may. */
+function parseLoopback(value: string): HostPort {
+  const address = parseHostPort(value);
+  if (address.host !== '127.0.0.1' && address.host !== '::1') {
+    throw new RangeError(`must be on the loopback, such as 127.0.0.1:14182, not ${JSON.stringify(value)}`);
+  }
+  return address;
 }
 
 function parseListener(value: string): Listener {

@@ -54,12 +54,19 @@ function structuralSchema(field: Field): object {
   return {
     ...(description && { description }),
     ...kept,
+    ...(kept['x-kubernetes-int-or-string'] && intOrString(kept)),
     ...(must.length > 0 && { required: must }),
     ...(properties && { properties: mapValues(properties, structuralSchema) }),
     ...(additionalProperties && { additionalProperties: structuralSchema(additionalProperties) }),
     ...(items && { items: structuralSchema(items) }),
     ...(rules && rules.length > 0 && { 'x-kubernetes-validations': rules.map(validation) }),
   };
+}
+
+/** Numbers of the closed list as numbers too, and no one type. */
+function intOrString({ enum: words = [] }: Field): object {
+  const numbers = words.filter((word) => /^\d+$/.test(word)).map(Number);
+  return { type: undefined, enum: [...numbers, ...words] };
 }
 
 function validation({ cel, message, fieldPath }: Rule): object {

@@ -5,16 +5,28 @@ import { JwksMetrics } from '../operator/jwks/jwks-metrics.ts';
 import { KubeMetrics } from '../operator/kube/kube-metrics.ts';
 import { KeySetMetrics } from '../operator/signing-keys/key-set-metrics.ts';
 import { unprotectedGauge } from '../operator/workloads/workloads.ts';
+import { ConnectionMetrics } from '../sidecar/metrics/connection-metrics.ts';
 import { SidecarMetrics } from '../sidecar/metrics/sidecar-metrics.ts';
+import { TlsMetrics } from '../sidecar/metrics/tls-metrics.ts';
 
 /** docs/metrics.md: every metric of our own that a sidecar and the operator expose, as they describe themselves. */
 export function metricsPage(): string {
   const { registry: sidecar } = new SidecarMetrics({
     websocketConnections: () => 0,
+    activeSessions: async () => null,
     storeDegraded: () => false,
     policySerials: () => ({}),
     droppedLogLines: () => 0,
     jwksAges: () => new Map(),
+    staleJwks: () => new Map(),
+  });
+  new TlsMetrics(sidecar, () => null);
+  new ConnectionMetrics(sidecar, {
+    connections: () => 0,
+    closedAtCap: () => ({ per_pod: 0, per_address: 0, spared: 0 }),
+    shed: () => 0,
+    breakers: () => new Map(),
+    breakerOpens: () => 0,
   });
   const operator = new Registry();
   for (const Metrics of [KubeMetrics, WebhookMetrics, JwksMetrics]) new Metrics(operator);

@@ -82,6 +82,7 @@ function typeText(field: Field): string {
   if (field.type === 'object') return field.properties ? 'object' : `map of strings, at most ${field.maxProperties}`;
   if (field.type === 'integer')
     return field.maximum === undefined ? 'integer' : `integer, ${field.minimum} to ${field.maximum}`;
+  if (field.type === 'number') return `number, ${field.minimum} to ${field.maximum}`;
   if (field.type === 'boolean') return 'boolean';
   return field.maxLength === undefined ? 'string' : `string, at most ${field.maxLength} characters`;
 }

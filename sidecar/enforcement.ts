@@ -3,14 +3,24 @@ import type { Logger } from 'pino';
 import { decodeBundle } from '../policy/bundle/decode.ts';
 import type { AccessBundle, Bundle, LimitsBundle } from '../policy/bundle/types.ts';
 import type { PortcullisError } from '../policy/errors.ts';
+import { resolveConnection } from '../policy/evaluate/connection.ts';
 import type { LogSink } from '../runtime/log.ts';
 import type { BundleState, SidecarStatus } from '../runtime/sidecar-status.ts';
 import { type BundleLocation, BundleSource } from './bundle-source/bundle-source.ts';
+import { type CandidateLocations, Candidates } from './candidates/candidates.ts';
+import { type RevokeAnswer, type RevokeRequest, revokeTokens } from './control/revoke-tokens.ts';
+import { type CompiledEgress, compileEgress } from './egress/compile-brokers.ts';
 import type { Pipeline } from './engine/engine-context.ts';
+import type { Breakers } from './filters/breakers.ts';
 import { type BodyValidators, compileBodies } from './filters/validate-body.ts';
 import { HeldStores } from './held-stores.ts';
+import { Issuing } from './issuing.ts';
+import type { LoadMonitor } from './load/load-monitor.ts';
 import type { SidecarMetrics } from './metrics/sidecar-metrics.ts';
 import { buildPipeline, checkLimits } from './pipeline/build-pipeline.ts';
+import type { BlockStore } from './stores/blocks.ts';
+import type { Stores } from './stores/open-stores.ts';
+import { measuresOf } from './threats/threat-layers.ts';
 import type { ExternalJwks } from './tokens/external-jwks.ts';
 import { createExternalVerifier } from './tokens/external-verifier.ts';
 import { openExternalJwks } from './tokens/open-external-jwks.ts';
@@ -22,6 +32,10 @@ export interface BundleLocations {
   readonly publicKey: KeyObject;
   readonly access: BundleLocation;
   readonly limits: BundleLocation | null;
+  /** What tokens are signed by; absent: this sidecar signs none. */
+  readonly issuer?: BundleLocation;
+  /** Of policies that are only tried; absent: there are none. */
+  readonly candidates?: CandidateLocations;
 }
 
 /** What enforcement is made from. */
@@ -34,8 +48,15 @@ export interface EnforcementOptions {
   readonly replica: string;
   /** Whether what the access policy says of `tokens` is for this sidecar. */
   readonly issueTokens: boolean;
+  /** What clients speak. */
+  readonly scheme: 'http' | 'https';
+  readonly load: LoadMonitor;
+  /** Those of the application's ports. */
+  readonly breakers: Breakers;
   /** Puts a pipeline in force. */
   readonly use: (pipeline: Pipeline) => void;
+  /** Puts what the application may ask of others in force; null: nothing. */
+  readonly useEgress: (egress: CompiledEgress | null) => void;
 }
 
 /** The policies that are enforced now. */
@@ -44,6 +65,14 @@ export interface Policies {
   /** Null where no RateLimitPolicy applies. */
   readonly limits: LimitsBundle | null;
   readonly verifier: TokenVerifier;
+  /** Whether what the access policy says of `tokens` is for this sidecar. */
+  readonly issuesTokens: boolean;
+  /** Of `access`, as compileBodies makes them. Absent: to be compiled. */
+  readonly bodies?: BodyValidators;
+  /** Measures in force now. Absent: nobody is blocked. */
+  readonly blocks?: BlockStore;
+  /** Revocations as they are known now. Absent: none. */
+  readonly revocationsOf?: Stores['revocationsOf'];
 }
 
 type Kind = 'access' | 'limits';
@@ -59,6 +88,11 @@ export class Enforcement {
   readonly #sourceErrors = new Map<Kind, string>();
   readonly #externalJwks: ExternalJwks;
   readonly #stores: HeldStores;
+  readonly #candidates: Candidates | null;
+  /** Null: this pod issues no tokens. */
+  readonly #issuing: Issuing | null;
+  /** Set once everything that was promised was there: what comes later must not make a pod that serves unready. */
+  #wasComplete = false;
   #access: AccessBundle | null = null;
   #bodies: BodyValidators = null;
   #limits: LimitsBundle | null = null;
@@ -70,10 +104,21 @@ export class Enforcement {
     const { publicKey, access, limits } = options.bundles;
     this.#externalJwks = openExternalJwks(options);
     this.#stores = new HeldStores(options.log, options.replica);
-    const refused = (kind: Kind) => (error: PortcullisError) => {
+    const { candidates: locations } = options.bundles;
+    this.#candidates =
+      locations === undefined ? null : new Candidates({ ...options, publicKey, locations, now: Date.now });
+    const refused = (kind: Kind | 'issuer') => (error: PortcullisError) => {
       options.metrics.bundleRefused(kind, error.code);
       options.log.error({ kind, code: error.code, reason: error.message }, 'bundle refused, the last good one stays');
     };
+    this.#issuing = !options.issueTokens
+      ? null
+      : new Issuing({
+          publicKey,
+          location: options.bundles.issuer ?? null,
+          changed: () => this.#inTurn(() => this.#adopt(this.#access, this.#limits, this.#verifier)),
+          refused: refused('issuer'),
+        });
     this.#accessSource = new BundleSource(
       access,
       {
@@ -98,26 +143,48 @@ export class Enforcement {
   }
 
   async start(): Promise<void> {
+    await this.#issuing?.start();
     await this.#limitsSource?.start();
     await this.#accessSource.start();
+    await this.#candidates?.start();
   }
 
   async checkBundles(): Promise<void> {
+    await this.#issuing?.check();
     await this.#limitsSource?.check();
     await this.#accessSource.check();
     await this.#limitsSource?.check(); // it may have waited for the access policy
+    await this.#candidates?.checkBundles();
   }
 
   async stop(): Promise<void> {
     this.#accessSource.stop();
     this.#limitsSource?.stop();
+    await this.#issuing?.stop();
     this.#externalJwks.keepOnly([]);
+    await this.#candidates?.stop();
     await this.#stores.close();
   }
 
   /** Seconds since the keys of issuers outside were fetched, by URI; Infinity: never. */
   jwksAges(): ReadonlyMap<string, number> {
     return this.#externalJwks.ages();
+  }
+
+  /** Logins whose refresh tokens live; null: this pod issues none, or nobody knows. */
+  async activeSessions(): Promise<number | null> {
+    const refreshes = this.#issuing !== null && this.#access?.tokens?.endpoints?.refresh;
+    return refreshes ? ((await this.#stores.current?.refreshTokens.count(Date.now())) ?? null) : null;
+  }
+
+  /** What the policies in force remember; null: none was in force yet. */
+  get stores(): Stores | null {
+    return this.#stores.current;
+  }
+
+  /** Issuers outside whose keys could not be had for long, or ever, by URI; null: never. */
+  staleJwks(): ReadonlyMap<string, number | null> {
+    return this.#externalJwks.stale();
   }
 
   get storeAvailable(): boolean {
@@ -128,12 +195,33 @@ export class Enforcement {
   get policies(): Policies | null {
     if (this.#access === null || this.#verifier === null) return null;
     if (this.#limitsSource !== null && this.#limits === null) return null;
-    return { access: this.#forThisPod(this.#access), limits: this.#limits, verifier: this.#verifier };
+    const issuesTokens = this.#issuing !== null;
+    const bodies = this.#bodies;
+    const blocks = measuresOf(this.#limits, this.#stores.current);
+    return {
+      access: this.#access,
+      limits: this.#limits,
+      verifier: this.#verifier,
+      issuesTokens,
+      bodies,
+      ...(blocks !== null && { blocks }),
+      ...(this.#stores.current !== null && { revocationsOf: this.#stores.current.revocationsOf }),
+    };
+  }
+
+  /** Refuses tokens before they end, here and wherever the store is shared. `now`: epoch milliseconds. */
+  async revoke(request: RevokeRequest, now: number): Promise<RevokeAnswer> {
+    const stores = this.#stores.current;
+    if (this.#access === null || stores === null) return { error: 'no policy is in force yet' };
+    const shared = resolveConnection(this.#access, this.#limits).store !== null;
+    return revokeTokens(request, this.#access, { revocationsOf: stores.revocationsOf, shared }, now);
   }
 
   /** Serials in force by kind, 0 for none. */
   serials(): Record<string, number> {
-    return { access: this.#access?.serial ?? 0, limits: this.#limits?.serial ?? 0 };
+    const issuer = this.#issuing?.state;
+    const serials = { access: this.#access?.serial ?? 0, limits: this.#limits?.serial ?? 0 };
+    return issuer ? { ...serials, issuer: issuer.serial } : serials;
   }
 
   reportSourceError(kind: Kind, error: string | null): void {
@@ -154,6 +242,8 @@ export class Enforcement {
       bundles: {
         access: this.#withSourceError('access', this.#accessSource.state),
         limits: this.#limitsSource === null ? null : this.#withSourceError('limits', this.#limitsSource.state),
+        issuer: this.#issuing?.state ?? null,
+        ...this.#candidates?.status(),
       },
       keySets,
     };
@@ -171,6 +261,15 @@ export class Enforcement {
       reasons.push(
         error === null
           ? `PolicyNotFound: ${kind} ${namespace}/${name} has no bundle yet; apply it, or ${see}`
+          : `${error.code}: ${error.message}`,
+      );
+    }
+    const issuer = this.#issuing?.state;
+    if (issuer && !this.#wasComplete && this.#access !== null && this.#issuing?.awaits(this.#access) === true) {
+      const { namespace, name, error } = issuer;
+      reasons.push(
+        error === null
+          ? `IssuerNotFound: what tokens of AccessPolicy ${namespace}/${name} are signed by is not here yet; see kubectl describe accesspolicy ${name} -n ${namespace}`
           : `${error.code}: ${error.message}`,
       );
     }
@@ -204,12 +303,6 @@ export class Enforcement {
     this.#accessSource.reconsider();
   }
 
-  #forThisPod(access: AccessBundle): AccessBundle {
-    if (this.#options.issueTokens) return access;
-    const { tokens: _, ...rest } = access;
-    return rest;
-  }
-
   #verifierOf(access: AccessBundle): TokenVerifier {
     if (access === this.#access && this.#verifier !== null) return this.#verifier;
     this.#externalJwks.open(access.jwt);
@@ -231,11 +324,32 @@ export class Enforcement {
   ): Promise<void> {
     const bodies = access === null || access === this.#access ? this.#bodies : await compileBodies(access);
     if (access !== null && verifier !== null && (this.#limitsSource === null || limits !== null)) {
-      const { metrics, sink, use } = this.#options;
-      const pipeline = await this.#stores.with(access, limits, (stores) =>
-        buildPipeline({ access: this.#forThisPod(access), limits, stores, bodies, verifier, metrics, sink }),
-      );
+      const { metrics, sink, scheme, use, useEgress } = this.#options;
+      let egress: CompiledEgress | null = null;
+      const tokenHandlers = (await this.#issuing?.handlers(access)) ?? null;
+      const pipeline = await this.#stores.with(access, limits, (stores) => {
+        const candidates = this.#candidates?.filter ?? null;
+        const built = buildPipeline({
+          access,
+          limits,
+          stores,
+          bodies,
+          verifier,
+          metrics,
+          sink,
+          load: this.#options.load,
+          breakers: this.#options.breakers,
+          scheme,
+          candidates,
+          tokenHandlers,
+        });
+        this.#candidates?.besides(access, limits, stores);
+        egress = compileEgress(limits, stores.limiter);
+        return built;
+      });
       use(pipeline);
+      this.#wasComplete ||= this.#issuing?.awaits(access) !== true;
+      useEgress(egress);
     }
     this.#access = access;
     this.#bodies = bodies;

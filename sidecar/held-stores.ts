@@ -4,7 +4,7 @@ import { resolveConnection } from '../policy/evaluate/connection.ts';
 import { openStores, type Stores } from './stores/open-stores.ts';
 
 const CLOSE_OLD_STORES_MS = 5_000;
-/** A token revoked elsewhere is refused here after at most this long. */
+/** Where the policy does not say: what writes revocations opens their store, too. */
 const MAX_STALENESS_MS = 1_000;
 
 /** The stores of one sidecar: opened by what its policies say, kept for as long as they say the same. */
@@ -20,6 +20,11 @@ export class HeldStores {
     this.#replica = replica;
   }
 
+  /** Those in use; null: no policy is in force yet. */
+  get current(): Stores | null {
+    return this.#stores;
+  }
+
   get available(): boolean {
     return this.#stores?.limiter.available ?? true;
   }
@@ -32,14 +37,15 @@ export class HeldStores {
     const { store: config } = resolveConnection(access, limits);
     const idOf = ({ namespace, name }: AccessBundle | LimitsBundle) => `${namespace}/${name}`;
     const groups = { access: idOf(access), limits: idOf(limits ?? access) };
-    const settings = JSON.stringify([config, groups]);
+    const maxStalenessMs = access.revocation?.maxStalenessMs ?? MAX_STALENESS_MS;
+    const settings = JSON.stringify([config, groups, config && maxStalenessMs]);
     const stores =
       this.#stores !== null && settings === this.#settings
         ? this.#stores
         : await openStores(config, {
             groups,
             replica: this.#replica,
-            maxStalenessMs: MAX_STALENESS_MS,
+            maxStalenessMs,
             onStateChange: (available, cause) => {
               if (available) this.#log.info({ reason: cause }, 'store answers');
               else this.#log.warn({ reason: cause }, 'store does not answer, onStoreFailure decides');

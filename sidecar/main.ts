@@ -8,6 +8,8 @@ Guards the ports of one pod. The operator's injector writes its command line; do
   wait      waits until that process listens: [--timeout 5s]
   drain     makes that process unready and sends clients away, while it goes on accepting: [--over 5s]
   explain   says what would become of a request: METHOD PATH; see explain --help
+  revoke    refuses tokens before they end: --jti or --subject; see revoke --help
+  blocks    says whom the policy blocks, or ends that: [clear SUBJECT … | clear --all]
 
   --help     this text
   --version  the version, alone on its line
@@ -26,7 +28,9 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import('./commands/run.ts')).runCommand,
   wait: async () => (await import('./commands/wait.ts')).waitCommand,
   drain: async () => (await import('./commands/drain.ts')).drainCommand,
+  blocks: async () => (await import('./commands/blocks.ts')).blocksCommand,
   explain: async () => (await import('./commands/explain.ts')).explainCommand,
+  revoke: async () => (await import('./commands/revoke.ts')).revokeCommand,
 };
 
 /** The program: `argv` without node and script. Resolves to the exit code; 2 when it was called wrongly. */

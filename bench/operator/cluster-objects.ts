@@ -74,7 +74,7 @@ function injector(
       defaultCapture: defaults.capture,
       hasSecretKey: () => null,
     });
-    return injectPod(pod, coverage, { namespace, sidecar, bundleKey, serials: { access: 0, limits: 0 } });
+    return injectPod(pod, coverage, { namespace, sidecar, bundleKey, serials: { access: 0, limits: 0, issuer: 0 } });
   };
 }
 

@@ -146,6 +146,7 @@ function operatorConfig(adminPort: number, healthPort: number, webhookPort: numb
       resources: { requests: { cpu: '50m', memory: '96Mi' }, limits: { memory: '256Mi' } },
       trafficPort: 14_180,
       adminPort,
+      egressPort: 14_182,
       userId: 64_180,
       appSleepSeconds: 5,
     },

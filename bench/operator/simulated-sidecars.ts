@@ -94,7 +94,7 @@ export class SimulatedSidecars {
 
   #add(address: string, namespace: string, policy: string): SimulatedPod {
     const access = { namespace, name: policy, serial: 0, hash: '', loadedAt: 0, error: null };
-    const loaded = { bundles: { access, limits: null }, keySets: {} };
+    const loaded = { bundles: { access, limits: null, issuer: null }, keySets: {} };
     const pod: SimulatedPod = { namespace, policy, touched: undefined, loaded, later: undefined };
     this.#byAddress.set(address, pod);
     const secret = `${namespace}/${accessSecretName(policy)}`;
@@ -118,5 +118,5 @@ function loaded(secret: Secret, publicKey: KeyObject): Loaded | null {
   const { serial, jwt } = reading.bundle;
   const access = { namespace, name, serial, hash: reading.hash, loadedAt: Date.now(), error: null };
   const keySets = Object.fromEntries(jwt.map(({ keySet, keySetSerial }) => [keySet ?? '', keySetSerial]));
-  return { bundles: { access, limits: null }, keySets };
+  return { bundles: { access, limits: null, issuer: null }, keySets };
 }

@@ -11,7 +11,7 @@ import { PROXY_CORE } from '../proc-readings.ts';
 import { copyStripped } from '../stripped-copy.ts';
 import type { TokenSet } from '../tokens.ts';
 import type { Peer } from './peer.ts';
-import { accessBundle, BENCH_NAMESPACE, BENCH_POLICY, limitsBundle } from './portcullis-bundles.ts';
+import { accessBundle, BENCH_NAMESPACE, BENCH_POLICY, limitsBundle, NEVER_LEASED_MS } from './portcullis-bundles.ts';
 
 const SERVER = fileURLToPath(new URL('../portcullis-server.ts', import.meta.url));
 
@@ -19,6 +19,8 @@ const SERVER = fileURLToPath(new URL('../portcullis-server.ts', import.meta.url)
 export interface PortcullisOptions {
   /** Where the limit counts; without: in memory. */
   readonly redisUrl?: string;
+  /** The limit is large enough to be leased from Redis; without, its window is too short for that. */
+  readonly leased?: true;
   /** Runs a copy without types (as an image does) and not the source. */
   readonly stripped?: true;
   /** What the policy has besides, in place of the usual name's end. */
@@ -30,8 +32,8 @@ export interface PortcullisOptions {
 }
 
 /** The sidecar with JWT, roles, one limit a user, access log to a file and metrics. */
-export function portcullis(tokens: TokenSet, { redisUrl, stripped, policy }: PortcullisOptions = {}): Peer {
-  const store = redisUrl === undefined ? 'memory' : 'Redis';
+export function portcullis(tokens: TokenSet, { redisUrl, leased, stripped, policy }: PortcullisOptions = {}): Peer {
+  const store = redisUrl === undefined ? 'memory' : leased ? 'Redis, leased' : 'Redis';
   return {
     name: `Portcullis ${tokens.algorithm}, ${policy?.name ?? `limit in ${store}, access log, metrics`}${stripped ? ', as JavaScript' : ''}`,
     tokens,
@@ -51,7 +53,9 @@ export function portcullis(tokens: TokenSet, { redisUrl, stripped, policy }: Por
         upstreamPort,
         publicKey: publicKey.export({ type: 'spki', format: 'pem' }).toString(),
         access: write((policy?.change ?? ((bundle) => bundle))(accessBundle(tokens))),
-        limits: write(limitsBundle(redisUrl ?? null)),
+        limits: write(
+          limitsBundle(redisUrl ?? null, redisUrl === undefined || leased === true ? 60_000 : NEVER_LEASED_MS),
+        ),
         logFile: join(directory, 'access.log'),
       };
       const file = join(directory, 'settings.json');

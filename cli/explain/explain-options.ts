@@ -7,6 +7,7 @@ import type { ExplainRequest } from '../../sidecar/explain/explanation.ts';
 import type { PolicyChoice } from '../local/check-policies.ts';
 import { parseFlags } from '../parse-flags.ts';
 import { choiceOf, POLICY_FLAGS } from './policy-flags.ts';
+import { readBodyFile } from './read-body.ts';
 import { parseRequestLine } from './request-line.ts';
 
 const MORE = 'see portcullis explain --help';
@@ -16,6 +17,7 @@ const FLAGS = {
   request: { type: 'string' },
   claims: { type: 'string' },
   token: { type: 'string' },
+  body: { type: 'string' },
   header: { type: 'string', multiple: true, default: [] as string[] },
   host: { type: 'string', default: 'localhost' },
   from: { type: 'string', default: '127.0.0.1' },
@@ -38,7 +40,7 @@ export function parseExplainOptions(argv: readonly string[]): ExplainOptions | n
   const { values } = parseFlags(argv, FLAGS, MORE);
   if (values.help) return null;
   const problems: string[] = [];
-  const { policies, request, claims, token, header, host, from, at, output } = values;
+  const { policies, request, claims, token, body: file, header, host, from, at, output } = values;
   if (policies === undefined) problems.push('--policies is required: the directory that holds the policies');
   const line = parseRequestLine(request ?? '');
   if (request === undefined) problems.push("--request is required: method and path, such as 'POST /orders'");
@@ -47,6 +49,7 @@ export function parseExplainOptions(argv: readonly string[]): ExplainOptions | n
   }
   if (token !== undefined) problems.push('--token needs the keys of a pod; with --policies give --claims');
   const given = claims === undefined ? null : readClaims(claims, problems);
+  const body = file === undefined ? undefined : readBody(file, problems);
   const headers = header.map((text) => readHeader(text, problems));
   if (isIP(from) === 0) problems.push(`--from must be an IP address, not ${JSON.stringify(from)}`);
   const instants: Problem[] = [];
@@ -59,7 +62,7 @@ export function parseExplainOptions(argv: readonly string[]): ExplainOptions | n
   const credential = given === null ? null : { claims: given };
   return {
     choice: choiceOf(policies, values),
-    request: { ...line, host, headers, client: from, credential },
+    request: { ...line, host, headers, client: from, credential, ...(body !== undefined && { body }) },
     at: at === undefined ? null : Date.parse(at),
     json: output === 'json',
   };
@@ -77,6 +80,15 @@ function readClaims(text: string, problems: string[]): Readonly<Record<string, u
   }
   problems.push(`--claims must be a JSON object, such as '{"sub":"u1","roles":["trader"]}', or @FILE that holds one`);
   return null;
+}
+
+function readBody(file: string, problems: string[]): string {
+  try {
+    return readBodyFile(file);
+  } catch (error) {
+    problems.push(`--body cannot be read: ${(error as Error).message}`);
+    return '';
+  }
 }
 
 function readHeader(text: string, problems: string[]): [string, string] {

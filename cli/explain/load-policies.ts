@@ -19,5 +19,6 @@ export async function loadPolicies(choice: PolicyChoice, say: (line: string) => 
     access: { ...access, serial: 1 },
     limits: limits === null ? null : { ...limits, serial: 1 },
     verifier: createTokenVerifier(access.jwt),
+    issuesTokens: true, // as local mode does
   };
 }

@@ -8,6 +8,8 @@ import { EVERY_LAYER, scratchDirectory } from './testing/scratch-policies.ts';
 
 const directory = scratchDirectory({ 'all.yaml': EVERY_LAYER });
 const claimsFile = join(scratchDirectory({ 'claims.json': '{"sub":"tom","roles":["trader"]}' }), 'claims.json');
+const bodies = scratchDirectory({ 'good.json': '{"text":"é"}', 'large.json': 'x'.repeat(65_537) });
+const [bodyFile, largeFile] = [join(bodies, 'good.json'), join(bodies, 'large.json')];
 /** A Wednesday. */
 const NOW = Date.parse('2026-01-07T10:00:00Z');
 
@@ -43,6 +45,22 @@ describe('portcullis explain --policies', () => {
     ['a schedule by --at', 'GET /hours', ['--at', '2026-01-07T18:00:00+01:00'], 1, /403 outside_schedule/],
     ['a limit, which is not counted', 'GET /near', TRADER, 1, /^ {2}limit "one": 1 in 3600 s/m],
     ['a token for which there is no key', 'GET /near', ['--header', 'Authorization: Bearer a.b.c'], 1, /malformed/],
+    [
+      'a good body',
+      'POST /notes',
+      ['--body', bodyFile],
+      0,
+      /^validate-body: pass\n {2}the body is as the rule demands$/m,
+    ],
+    [
+      'a body by its type',
+      'POST /notes',
+      ['--body', bodyFile, '--header', 'Content-Type: text/plain'],
+      1,
+      /^validate-body: unsupported_media_type\n {2}body: /m,
+    ],
+    ['a bad body', 'POST /notes', ['--body', claimsFile], 1, /^validate-body: body_invalid\n {2}\/text: is required$/m],
+    ['no body', 'POST /notes', [], 0, /^ {2}a body must be application\/json, at most 64 bytes, as its schema says$/m],
     [
       'a preflight',
       'OPTIONS /orders',
@@ -93,6 +111,16 @@ describe('portcullis explain --policies', () => {
     ],
     ['claims that are not JSON', ['--policies', directory, '--request', 'GET /', '--claims', '{'], [/a JSON object/]],
     ['no file of claims', ['--policies', directory, '--request', 'GET /', '--claims', '@/nope'], [/ENOENT.*\/nope/]],
+    [
+      'no file of a body',
+      ['--policies', directory, '--request', 'GET /', '--body', '/nope'],
+      [/--body cannot be read: ENOENT/],
+    ],
+    [
+      'a body too large',
+      ['--policies', directory, '--request', 'GET /', '--body', largeFile],
+      [/--body cannot be read: .* has 65537 bytes; bodies of up to 65536 are explained/],
+    ],
     ['a token', ['--policies', directory, '--request', 'GET /', '--token', 'x'], [/--token needs the keys of a pod/]],
     ['a flag that is none', ['--policies', directory, '--reqest', 'GET /'], [/did you mean --request\?/]],
     ['no such directory', ['--policies', '/nope', '--request', 'GET /'], [/policies cannot be read: ENOENT/]],

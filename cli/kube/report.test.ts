@@ -12,6 +12,7 @@ const INJECTED: Injected = {
   rateLimitPolicy: null,
   capture: 'Takeover',
   issueTokens: false,
+  tlsSecret: null,
   ports: [{ port: 3000, name: 'http', listen: 14180 }],
   adminPort: 14181,
   bundleKey: '0123456789abcdef',

@@ -1,6 +1,8 @@
 import { execInPod } from '../../operator/kube/exec.ts';
 import { SIDECAR_CONTAINER } from '../../policy/api/names.ts';
+import { PortcullisError } from '../../policy/errors.ts';
 import { EXPLAIN_HELP } from '../explain/explain-help.ts';
+import { readBodyFile } from '../explain/read-body.ts';
 import type { CommandIo } from '../token/run-token.ts';
 import { runKubeCommand } from './command.ts';
 
@@ -15,6 +17,7 @@ export function runExplain(argv: readonly string[], io: CommandIo): Promise<numb
       flags: {
         claims: { type: 'string' },
         token: { type: 'string' },
+        body: { type: 'string' },
         host: { type: 'string' },
         header: { type: 'string', multiple: true },
         output: { type: 'string', short: 'o' },
@@ -24,9 +27,17 @@ export function runExplain(argv: readonly string[], io: CommandIo): Promise<numb
         const flags = ['claims', 'token', 'host', 'header', 'output'].flatMap((name) =>
           [values[name] ?? []].flat().flatMap((value) => [`--${name}`, String(value)]),
         );
+        const stdin = typeof values['body'] === 'string' ? bodyOf(values['body']) : undefined;
+        if (stdin !== undefined) flags.push('--body-bytes', String(stdin.length));
         const command = [...PROGRAM, ...flags, method, path];
         const name = pod.replace(/^pods?\//, '');
-        const result = await execInPod(kubeConfig, { namespace, pod: name, container: SIDECAR_CONTAINER, command });
+        const result = await execInPod(kubeConfig, {
+          namespace,
+          pod: name,
+          container: SIDECAR_CONTAINER,
+          command,
+          ...(stdin && { stdin }),
+        });
         io.stdout.write(result.stdout);
         io.stderr.write(result.stderr);
         return result.exitCode;
@@ -35,4 +46,12 @@ export function runExplain(argv: readonly string[], io: CommandIo): Promise<numb
     argv,
     io,
   );
+}
+
+function bodyOf(file: string): Buffer {
+  try {
+    return Buffer.from(readBodyFile(file), 'latin1');
+  } catch (cause) {
+    throw new PortcullisError('config_invalid', `--body cannot be read: ${(cause as Error).message}`, { cause });
+  }
 }

@@ -3,7 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { encodeBundle } from '../../policy/bundle/encode.ts';
 import { BUNDLE_FILE } from '../../policy/bundle/format.ts';
+import type { Bundle } from '../../policy/bundle/types.ts';
 import type { AccessContent } from '../../policy/compile/compile-access-policy.ts';
+import type { IssuerContent } from '../../policy/compile/compile-issuer.ts';
 import type { LimitsContent } from '../../policy/compile/compile-limits.ts';
 import { PortcullisError } from '../../policy/errors.ts';
 import { ignore } from './ignore.ts';
@@ -29,22 +31,23 @@ export class BundleWriter {
     return new BundleWriter(directory, await signingKey(keyPath(directory)), await lastSerial(serialPath(directory)));
   }
 
-  /** Where the bundle of one kind is. */
-  directoryOf(kind: 'Access' | 'Limits'): string {
-    return join(this.#directory, 'bundles', kind.toLowerCase());
+  /** Where the bundle of one kind is; `candidate`: of a policy that is only tried. */
+  directoryOf(kind: Bundle['kind'], candidate = false): string {
+    return join(this.#directory, candidate ? 'candidates' : 'bundles', kind.toLowerCase());
   }
 
   /** Writes a bundle under a new serial, unless it says what the last one said; whether it did. */
-  async write(content: AccessContent | LimitsContent): Promise<boolean> {
+  async write(content: AccessContent | LimitsContent | IssuerContent, candidate = false): Promise<boolean> {
+    const directory = this.directoryOf(content.kind, candidate);
     const text = JSON.stringify(content);
-    if (this.#written.get(content.kind) === text) return false;
+    if (this.#written.get(directory) === text) return false;
     const serial = this.#serial + 1;
     const file = encodeBundle({ ...content, serial }, this.#privateKey);
     // The serial first: a crash in between skips one, the other order would use one twice.
     await replaceFile(serialPath(this.#directory), `${serial}\n`);
     this.#serial = serial;
-    await replaceFile(join(this.directoryOf(content.kind), BUNDLE_FILE), file);
-    this.#written.set(content.kind, text);
+    await replaceFile(join(directory, BUNDLE_FILE), file);
+    this.#written.set(directory, text);
     return true;
   }
 }

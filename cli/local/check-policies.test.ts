@@ -110,6 +110,25 @@ describe('policies of a directory', () => {
     assert.deepEqual(compiled.limits!.content!.limits[0]!.rates['premium'], { limit: 1000, windowMs: 60_000 });
   });
 
+  it('read schemas of ConfigMaps, as Kubernetes writes them', () => {
+    const access = rule(
+      '{name: note, match: {paths: [/notes]}, allow: [{authenticated: true}], body: {schemaRef: {configMap: {name: s, key: n.json}}}}',
+    );
+    const labels = '{portcullis.dev/allow-reference: "true"}';
+    const configMap = (metadata: string, data: string) =>
+      `apiVersion: v1\nkind: ConfigMap\nmetadata: ${metadata}\ndata: ${data}\n`;
+    const good = check({ access, more: configMap(`{name: s, labels: ${labels}}`, `{n.json: '{"type":"object"}'}`) });
+    assert.deepEqual(good.problems, []);
+    const { content } = good.policies!.compile(() => ({ serial: 5, verificationKeys: [] })).access;
+    assert.deepEqual(content!.rules.at(-1)?.body?.schema, { type: 'object' });
+    const texts = (more: string) => check({ access, more }).problems.map(({ text }) => text.replace(/^.*?: /, ''));
+    assert.deepEqual(texts(configMap('{name: s}', '{}')), [
+      'ConfigMap default/s may not be read by policies; give it the label portcullis.dev/allow-reference: "true"',
+    ]);
+    assert.match(texts(configMap('{}', '{}'))[0]!, /is required: the name of the ConfigMap/);
+    assert.match(texts(configMap('{name: s}', '{n.json: {}}'))[0]!, /must be a string; write it as a block, after \|/);
+  });
+
   it('of the example are accepted', () => {
     const directory = new URL('../../examples/policies/', import.meta.url);
     const files = readdirSync(directory).map((file) => ({

@@ -2,12 +2,13 @@ import type { AccessPolicy } from '../../policy/api/access-policy.ts';
 import type { Resource } from '../../policy/api/kinds.ts';
 import type { RateLimitPolicy } from '../../policy/api/rate-limit-policy.ts';
 import type { SigningKeySet } from '../../policy/api/signing-key-set.ts';
-import { compileAccessPolicy } from '../../policy/compile/compile-access-policy.ts';
-import { compileLimits } from '../../policy/compile/compile-limits.ts';
+import { type AccessContent, compileAccessPolicy } from '../../policy/compile/compile-access-policy.ts';
+import { compileLimits, type LimitsContent } from '../../policy/compile/compile-limits.ts';
 import { type CompiledPolicies, compilePolicies } from '../../policy/compile/compile-policies.ts';
-import { type Finding, mergeFindings } from '../../policy/compile/finding.ts';
+import { type Compiled, type Finding, mergeFindings } from '../../policy/compile/finding.ts';
 import type { ReferencedSecret, References, ResolvedKeySet } from '../../policy/compile/references.ts';
 import { listed, thereAre } from '../../policy/compile/suggest.ts';
+import type { CandidateNames } from '../../runtime/sidecar-arguments.ts';
 import { type ParsedPolicies, parsePolicies, type SourceResource } from './parse-policies.ts';
 import type { PolicyFile } from './policy-files.ts';
 import { type AffectedBundle, problemAt, type SourceProblem } from './source-problem.ts';
@@ -19,6 +20,8 @@ export interface PolicyChoice {
   /** NAME or NAMESPACE/NAME; null: the only one. */
   readonly accessPolicy: string | null;
   readonly rateLimitPolicy: string | null;
+  /** Policies to try beside them, likewise. Absent: none. */
+  readonly candidates?: CandidateNames;
   /** Replaces the store of every policy; null: each policy's own. */
   readonly redisUrl: string | null;
 }
@@ -30,8 +33,13 @@ export interface CheckedPolicies {
   readonly secrets: readonly ReferencedSecret[];
   readonly accessPolicy: AccessPolicy;
   readonly limitPolicy: RateLimitPolicy | null;
+  /** To be tried beside them. */
+  readonly candidates: readonly (AccessPolicy | RateLimitPolicy)[];
   /** Compiles them with the keys that there are. */
   compile(outputsOf: (keySet: SigningKeySet) => ResolvedKeySet['outputs']): CompiledPolicies;
+  compileCandidates(
+    outputsOf: (keySet: SigningKeySet) => ResolvedKeySet['outputs'],
+  ): readonly Compiled<AccessContent | LimitsContent>[];
 }
 
 /** The outcome of a check: `policies` is null when some problem is an error. */
@@ -53,6 +61,7 @@ export function checkPolicies(files: readonly PolicyFile[], choice: PolicyChoice
     choice.directory,
     problems,
   );
+  const candidates = chooseCandidates(parsed, choice, problems);
   // Whether there is a key yet is not the writer's business; that the key set is there is.
   const checking = referencesOf(parsed, choice, () => ({ serial: 1, verificationKeys: [] }));
   const report = (from: SourceResource<Resource>, findings: readonly Finding[], affects: AffectedBundle) => {
@@ -78,6 +87,13 @@ export function checkPolicies(files: readonly PolicyFile[], choice: PolicyChoice
     secrets: parsed.secrets,
     accessPolicy: accessPolicy.resource,
     limitPolicy: limitPolicy?.resource ?? null,
+    candidates,
+    compileCandidates: (outputsOf) => {
+      const references = referencesOf(parsed, choice, outputsOf);
+      return candidates.map((policy) =>
+        policy.kind === 'AccessPolicy' ? compileAccessPolicy(policy, references) : compileLimits(policy, references),
+      );
+    },
     compile: (outputsOf) =>
       compilePolicies(accessPolicy.resource, limitPolicy?.resource ?? null, referencesOf(parsed, choice, outputsOf)),
   };
@@ -92,6 +108,7 @@ function referencesOf(
   return {
     keySets: parsed.keySets.map(({ resource }) => ({ resource, outputs: outputsOf(resource) })),
     secrets: parsed.secrets,
+    configMaps: parsed.configMaps,
     namespaces: parsed.accessPolicies.map(({ resource: { metadata } }) => ({
       name: metadata.namespace,
       labels: { 'kubernetes.io/metadata.name': metadata.namespace },
@@ -100,6 +117,21 @@ function referencesOf(
     defaultClientIp: null,
     storeOverride: choice.redisUrl,
   };
+}
+
+function chooseCandidates(
+  { accessPolicies, limitPolicies }: ParsedPolicies,
+  { candidates, directory }: PolicyChoice,
+  problems: SourceProblem[],
+): (AccessPolicy | RateLimitPolicy)[] {
+  const { accessPolicy = null, rateLimitPolicy = null } = candidates ?? {};
+  const named = [
+    accessPolicy &&
+      pick(accessPolicies, accessPolicy, 'AccessPolicy', '--candidate-access-policy', directory, problems),
+    rateLimitPolicy &&
+      pick(limitPolicies, rateLimitPolicy, 'RateLimitPolicy', '--candidate-rate-limit-policy', directory, problems),
+  ];
+  return named.flatMap((found) => (found ? found.resource : []));
 }
 
 function chooseAccessPolicy(

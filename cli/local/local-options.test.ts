@@ -12,6 +12,7 @@ describe('flags of portcullis local', () => {
       upstream: { host: '127.0.0.1', port: 9000 },
       listen: { host: '127.0.0.1', port: 8080 },
       admin: { host: '127.0.0.1', port: 8081 },
+      egress: { host: '127.0.0.1', port: 14182 },
       state: resolve('a/.portcullis'),
       redisUrl: null,
       accessPolicy: null,
@@ -26,6 +27,11 @@ describe('flags of portcullis local', () => {
     assert.deepEqual(options?.admin, { host: 'localhost', port: 1 });
     assert.deepEqual([options?.state, options?.redisUrl], ['s', 'rediss://h:1/2']);
     assert.deepEqual([options?.accessPolicy, options?.rateLimitPolicy], ['x/y', 'z']);
+  });
+
+  it('take a certificate and its key', () => {
+    const tls = parseLocalOptions([...needed, '--tls-cert', 'a.crt', '--tls-key', 'a.key'])?.tls;
+    assert.deepEqual([tls?.cert, tls?.key, tls?.name], ['a.crt', 'a.key', 'a.crt and a.key']);
   });
 
   it('ask for help', () => assert.equal(parseLocalOptions(['--help']), null));
@@ -45,6 +51,9 @@ describe('flags of portcullis local', () => {
     ],
     ['an upstream without a scheme', [...needed, '--upstream', 'localhost:1'], /must be http:\/\/HOST:PORT/],
     ['a port too high', [...needed, '--listen', 'h:65536'], /--listen must be HOST:PORT/],
+    ['a certificate without its key', [...needed, '--tls-cert', 'a.crt'], /--tls-cert and --tls-key go together/],
+    ['a key without its certificate', [...needed, '--tls-key', 'a.key'], /--tls-cert and --tls-key go together/],
+    ['egress on an address of the network', [...needed, '--egress', '0.0.0.0:1'], /--egress must be on the loopback/],
     ['no port', [...needed, '--admin', 'h'], /--admin must be HOST:PORT/],
     ['an IPv6 address without brackets', [...needed, '--admin', '::1:80'], /--admin must be HOST:PORT/],
   ];

@@ -5,8 +5,10 @@ import { kinds, type Resource } from '../../policy/api/kinds.ts';
 import type { Problem } from '../../policy/api/problem.ts';
 import type { RateLimitPolicy } from '../../policy/api/rate-limit-policy.ts';
 import type { SigningKeySet } from '../../policy/api/signing-key-set.ts';
+import type { ReferencedConfigMap } from '../../policy/compile/find-schema.ts';
 import type { ReferencedSecret } from '../../policy/compile/references.ts';
 import type { PolicyFile } from './policy-files.ts';
+import { readConfigMap } from './read-config-map.ts';
 import { isObject, readSecret } from './read-secret.ts';
 import { type AffectedBundle, problemAt, type SourceDocument, type SourceProblem } from './source-problem.ts';
 
@@ -25,11 +27,12 @@ export interface ParsedPolicies {
   readonly accessPolicies: readonly SourceResource<AccessPolicy>[];
   readonly limitPolicies: readonly SourceResource<RateLimitPolicy>[];
   readonly secrets: readonly ReferencedSecret[];
+  readonly configMaps: readonly ReferencedConfigMap[];
   /** What is wrong outside those resources, and with documents too broken to be one of them. */
   readonly problems: readonly SourceProblem[];
 }
 
-/** Reads the documents of all files: our three kinds, and Secrets that they refer to. Everything wrong is reported at once. */
+/** Reads the documents of all files: our three kinds, and Secrets and ConfigMaps that they refer to. Everything wrong is reported at once. */
 export function parsePolicies(files: readonly PolicyFile[]): ParsedPolicies {
   const parser = new Parser();
   for (const file of files) parser.addFile(file);
@@ -41,14 +44,15 @@ class Parser implements ParsedPolicies {
   readonly accessPolicies: SourceResource<AccessPolicy>[] = [];
   readonly limitPolicies: SourceResource<RateLimitPolicy>[] = [];
   readonly secrets: ReferencedSecret[] = [];
+  readonly configMaps: ReferencedConfigMap[] = [];
   readonly problems: SourceProblem[] = [];
   /** Where each object was seen first. */
   readonly #seen = new Map<string, string>();
 
   addFile({ file, text }: PolicyFile): void {
     const lines = new LineCounter();
-    // Messages without the source lines that yaml would add: a Secret may stand there.
-    const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false });
+    // Messages without the source lines that yaml would add, and no warnings of its own: a Secret may stand there.
+    const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' });
     if (!Array.isArray(documents)) return; // an empty file
     for (const document of documents) this.#addDocument({ file, document, lines });
   }
@@ -64,7 +68,8 @@ class Parser implements ParsedPolicies {
     if (value === undefined || value === null) return;
     if (!isObject(value) || !isOthers(value)) this.#addOurs(source, value);
     else if (value['kind'] === 'Secret') this.#addSecret(source, value);
-    else if (value['kind'] !== 'ConfigMap') {
+    else if (value['kind'] === 'ConfigMap') this.#addConfigMap(source, value);
+    else {
       const known = kinds.map(({ kind }) => kind).join(', ');
       const message = `${String(value['kind'])} is left out: ${known}, Secret and ConfigMap are read here`;
       this.problems.push(problemAt(source, ['kind'], message, { severity: 'warning' }));
@@ -106,6 +111,12 @@ class Parser implements ParsedPolicies {
     const { secret, problems } = readSecret(source, value);
     this.problems.push(...problems);
     if (secret !== null && this.#isFirst(source, 'Secret', secret)) this.secrets.push(secret);
+  }
+
+  #addConfigMap(source: SourceDocument, value: Readonly<Record<string, unknown>>): void {
+    const { configMap, problems } = readConfigMap(source, value);
+    this.problems.push(...problems);
+    if (configMap !== null && this.#isFirst(source, 'ConfigMap', configMap)) this.configMaps.push(configMap);
   }
 
   #isFirst(source: SourceDocument, kind: string, { namespace, name }: { namespace: string; name: string }): boolean {

@@ -1,15 +1,18 @@
 import { mkdir } from 'node:fs/promises';
 import { keySetRefsOf } from '../../policy/api/access-policy.ts';
 import type { AccessContent } from '../../policy/compile/compile-access-policy.ts';
+import type { IssuerContent } from '../../policy/compile/compile-issuer.ts';
 import type { LimitsContent } from '../../policy/compile/compile-limits.ts';
 import { PortcullisError } from '../../policy/errors.ts';
 import type { Acknowledgement } from '../../policy/keys/step.ts';
 import type { LogSink } from '../../runtime/log.ts';
+import { watchDirectory } from '../../runtime/watch-directory.ts';
 import { type RunningSidecar, startSidecar } from '../../sidecar/start-sidecar.ts';
+import { type CertificateFiles, loadCertificate } from '../../sidecar/tls/certificate-source.ts';
 import { BundleWriter } from './bundle-writer.ts';
 import { type CheckedPolicies, checkPolicies, type PolicyCheck, type PolicyChoice } from './check-policies.ts';
-import { watchDirectory } from './directory-watch.ts';
 import { KeyRotation } from './key-rotation.ts';
+import { candidateLocations, publishCandidates } from './local-candidates.ts';
 import type { LocalOptions } from './local-options.ts';
 import { type PolicyFile, readPolicyFiles } from './policy-files.ts';
 import type { AffectedBundle, SourceProblem } from './source-problem.ts';
@@ -49,6 +52,7 @@ export async function startLocal(options: LocalOptions, host: LocalHost): Promis
   const check = checkPolicies(files, choiceOf(options));
   if (check.policies === null) throw new PortcullisError('policy_invalid', textOf(check.problems));
   if (check.problems.length > 0) host.say(textOf(check.problems));
+  if (options.tls !== undefined) await mustHaveCertificate(options.tls);
   await mkdir(options.state, { recursive: true, mode: 0o700 }).catch((cause) => unusableState(options.state, cause));
   const unlock = await lockState(options.state);
   try {
@@ -69,9 +73,18 @@ function unusableState(state: string, cause: unknown): never {
   throw new PortcullisError('config_invalid', problem, { cause });
 }
 
+/** A cluster's Secret may come later; here somebody is waiting for a first answer. */
+async function mustHaveCertificate(files: CertificateFiles): Promise<void> {
+  const why = await loadCertificate(files).then(
+    (found) => (found === null ? 'there is no such file' : null),
+    (error: Error) => error.message,
+  );
+  if (why !== null) throw new PortcullisError('config_invalid', `--tls-cert and --tls-key: ${files.name}: ${why}`);
+}
+
 function choiceOf(options: LocalOptions): PolicyChoice {
-  const { policies: directory, accessPolicy, rateLimitPolicy, redisUrl } = options;
-  return { directory, accessPolicy, rateLimitPolicy, redisUrl };
+  const { policies: directory, accessPolicy, rateLimitPolicy, redisUrl, candidates } = options;
+  return { directory, accessPolicy, rateLimitPolicy, redisUrl, ...(candidates && { candidates }) };
 }
 
 function textOf(problems: readonly SourceProblem[]): string {
@@ -119,17 +132,22 @@ class Local implements RunningLocal {
 
   async start(files: readonly PolicyFile[]): Promise<void> {
     this.#lastCheck = JSON.stringify(files);
-    const { listen, admin, upstream, policies } = this.#options;
+    const { listen, admin, egress, upstream, policies } = this.#options;
     await this.keys.pass(this.#policies, () => []);
     await this.#publish();
     const { accessPolicy, limitPolicy } = this.#policies;
     const { namespace, name } = accessPolicy.metadata;
     this.#sidecar = await startSidecar({
       listeners: [{ listen, upstream }],
+      ...(this.#options.tls && { tls: this.#options.tls }),
       admin,
+      ...(egress && { egress }),
+      ...(this.#options.control !== undefined && { controlSocket: this.#options.control }),
       bundles: {
         publicKey: this.#writer.publicKey,
         access: { directory: this.#writer.directoryOf('Access'), namespace, name },
+        ...candidateLocations(this.#policies, this.#writer),
+        issuer: { directory: this.#writer.directoryOf('Issuer'), namespace, name },
         limits:
           limitPolicy === null
             ? null
@@ -144,7 +162,7 @@ class Local implements RunningLocal {
     }).catch((cause: NodeJS.ErrnoException & { address?: string; hostname?: string; port?: number }) => {
       if (cause.syscall !== 'listen' && cause.syscall !== 'bind' && cause.syscall !== 'getaddrinfo') throw cause;
       const address = cause.hostname ?? `${cause.address}:${cause.port}`;
-      const message = `cannot listen on ${address} (${cause.code}); choose with --listen and --admin`;
+      const message = `cannot listen on ${address} (${cause.code}); choose with --listen, --admin and --egress`;
       throw new PortcullisError('config_invalid', message, { cause });
     });
     this.#unwatch = watchDirectory(policies, () => this.#enqueue(() => this.#reload()));
@@ -205,16 +223,21 @@ class Local implements RunningLocal {
 
   /** Whether some bundle is new. Throws policy_invalid when there are no keys to put into one. */
   async #publish(): Promise<boolean> {
-    const { access, limits } = this.#policies.compile((keySet) => this.keys.outputsOf(keySet));
-    const contents: (AccessContent | LimitsContent | null)[] = [access.content];
+    const { access, limits, issuer } = this.#policies.compile((keySet) => this.keys.outputsOf(keySet));
+    const contents: (AccessContent | LimitsContent | IssuerContent | null)[] = [access.content];
     if (limits !== null) contents.unshift(limits.content);
+    if (issuer !== null) contents.unshift(issuer);
     let published = false;
     for (const content of contents) {
       if (content === null)
         throw new PortcullisError('policy_invalid', this.#whyNot([...access.findings, ...(limits?.findings ?? [])]));
       published = (await this.#writer.write(content)) || published;
     }
-    return published;
+    const outputsOf: Parameters<CheckedPolicies['compile']>[0] = (keySet) => this.keys.outputsOf(keySet);
+    const tried = await publishCandidates(this.#policies, outputsOf, this.#writer, (findings) =>
+      this.#host.say(`candidate not tried: ${this.#whyNot(findings)}`),
+    );
+    return tried || published;
   }
 
   #whyNot(findings: readonly { readonly message: string }[]): string {

@@ -12,7 +12,8 @@ import type { RunningLocal } from './start-local.ts';
 /** What is said once all is up: addresses, policies, keys, and the lines with which to try it. */
 export function startMessage({ sidecar, policies, keys }: RunningLocal, options: LocalOptions): string {
   const { host, port } = options.upstream;
-  const traffic = sidecar.traffic.map(urlOf).join(' ');
+  const scheme = options.tls === undefined ? 'http' : 'https';
+  const traffic = sidecar.traffic.map((address) => urlOf(address, scheme)).join(' ');
   const { accessPolicy, limitPolicy } = policies;
   const keyLines = policies.keySets.flatMap((keySet) => {
     const outputs = keys.outputsOf(keySet);
@@ -34,12 +35,19 @@ export function startMessage({ sidecar, policies, keys }: RunningLocal, options:
     `Portcullis guards http://${host.includes(':') ? `[${host}]` : host}:${port}`,
     `  traffic   ${traffic}`,
     `  admin     ${urlOf(sidecar.admin)} (/healthz /readyz /metrics /status)`,
+    ...egressLines(sidecar, limitPolicy),
     `  policies  AccessPolicy ${nameOf(accessPolicy)}, ${accessPolicy.spec.rules.length} rules (${accessPolicy.spec.mode})`,
     `            ${limits}`,
     ...keyLines.map((line, index) => `  ${index === 0 ? 'keys    ' : '        '}  ${line}`),
     `  state     ${options.state}`,
     ...linesToTry(policies, traffic, options.state),
   ].join('\n');
+}
+
+function egressLines({ egressPort }: RunningLocal['sidecar'], policy: CheckedPolicies['limitPolicy']): string[] {
+  const port = egressPort();
+  if (port === null || policy === null) return [];
+  return policy.spec.egress.map(({ name, url }) => `  egress    http://127.0.0.1:${port}/${name}/ to ${url}`);
 }
 
 function linesToTry({ accessPolicy, keySets }: CheckedPolicies, traffic: string, state: string): string[] {
@@ -75,8 +83,8 @@ function shellWord(text: string): string {
   return /^[A-Za-z0-9_./:-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-function urlOf({ address, family, port }: AddressInfo): string {
-  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+function urlOf({ address, family, port }: AddressInfo, scheme = 'http'): string {
+  return `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
 }
 
 function nameOf({ metadata }: Pick<SigningKeySet, 'metadata'>): string {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { compareSync } from 'bcryptjs';
-import { parseHtpasswd } from '../../sidecar/token-service/htpasswd.ts';
+import { parseHtpasswd } from '../../policy/passwords/htpasswd.ts';
 import { runHtpasswd } from './run-htpasswd.ts';
 
 async function run(argv: readonly string[], input: string | Uint8Array) {
@@ -28,7 +28,7 @@ describe('portcullis htpasswd', () => {
       assert.deepEqual([code, err], [0, '']);
       const read = parseHtpasswd(out, null);
       assert.ok(read.ok);
-      assert.equal(compareSync('correct horse', read.credentials.users['ann'] ?? ''), true);
+      assert.equal(compareSync('correct horse', read.users.hashes['ann'] ?? ''), true);
     });
   }
 

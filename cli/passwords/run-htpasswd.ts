@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { hash } from 'bcryptjs';
-import { MIN_BCRYPT_COST, parseHtpasswd } from '../../sidecar/token-service/htpasswd.ts';
+import { MIN_BCRYPT_COST } from '../../policy/passwords/bcrypt-cost.ts';
+import { parseHtpasswd } from '../../policy/passwords/htpasswd.ts';
 import { BCRYPT_MAX_BYTES, unusable } from '../../sidecar/token-service/password-rules.ts';
 import type { CommandIo } from '../token/run-token.ts';
 

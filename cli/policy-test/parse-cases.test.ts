@@ -37,6 +37,7 @@ describe('parseCases', () => {
       },
       at: null,
       expect: { decision: 'allow' },
+      bodyFile: null,
     });
     assert.deepEqual(long, {
       file: 'cases.yaml',
@@ -52,6 +53,7 @@ describe('parseCases', () => {
       },
       at: Date.UTC(2026, 0, 31, 8),
       expect: { decision: 'deny', status: 403, code: 'forbidden', rule: 'orders' },
+      bodyFile: null,
     });
     assert.deepEqual([nobody?.request.credential, nobody?.expect], [null, { status: 401 }]);
   });
@@ -115,6 +117,11 @@ describe('parseCases', () => {
         'cases.yaml:1:56 [0].request.at: write an instant such as 2026-01-31T00:00:00Z (RFC 3339)',
         'cases.yaml:1:76 [0].request.headers.X: must be a string, not 1; put it in quotes: "1"',
       ],
+    ],
+    [
+      'two bodies',
+      one('body: 1, bodyFile: x, expect: deny'),
+      ['cases.yaml:1:39 [0].bodyFile: stands beside body; leave one of the two out'],
     ],
     [
       'one name for two cases',

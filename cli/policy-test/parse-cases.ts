@@ -35,6 +35,8 @@ export interface PolicyCase {
   /** When the request comes, epoch milliseconds; null: now. */
   readonly at: number | null;
   readonly expect: Expectation;
+  /** File with the body of the request, as the case names it; null: the request has its body, or none. */
+  readonly bodyFile: string | null;
 }
 
 /** The cases of a file, or everything that is wrong with it: `file:line:column path: message`. */
@@ -76,6 +78,7 @@ const CASES: Field = {
         },
       },
       claims: { type: 'object', properties: {} },
+      bodyFile: { ...text, description: 'a file with the body, its path from the directory of this one' },
       expect: {
         type: 'object',
         description: 'allow, deny, a status such as 401, or an object with decision, status, code or rule',
@@ -100,13 +103,14 @@ interface CaseDocument {
     readonly from: string;
     readonly at?: string;
   };
+  readonly bodyFile?: string;
   readonly expect: Expectation;
 }
 
-/** Reads a file of cases: a YAML list of {name, request, claims, expect}. Everything wrong is reported at once. */
+/** Reads a file of cases: a YAML list of {name, request, claims, body, expect}. Everything wrong is reported at once. */
 export function parseCases({ file, text: yaml }: PolicyFile): ParsedCases {
   const lines = new LineCounter();
-  const document: Document = parseDocument(yaml, { lineCounter: lines, prettyErrors: false });
+  const document: Document = parseDocument(yaml, { lineCounter: lines, prettyErrors: false, logLevel: 'error' });
   const source: SourceDocument = { file, document, lines };
   if (document.errors.length > 0) {
     const problems = document.errors.map(({ pos, message }) => {
@@ -128,20 +132,30 @@ export function parseCases({ file, text: yaml }: PolicyFile): ParsedCases {
     const texts = problems.map(({ path, message }) => problemAt(source, path, message).text);
     return { cases: [], problems: texts.sort((a, b) => a.localeCompare(b, 'en', { numeric: true })) };
   }
-  const written = value as readonly { readonly claims?: unknown }[];
+  const written = value as readonly Written[];
   const cases = checked.map((each, index) => {
     const { line } = locate(document, lines, [index]);
-    return { file, line, ...caseOf(each, written[index]?.claims) };
+    return { file, line, ...caseOf(each, written[index] ?? {}) };
   });
   return { cases, problems: [] };
 }
 
-/** A case with its short forms written out, and without its claims, in which everything is allowed. */
+/** What a case may hold of any kind. */
+interface Written {
+  readonly claims?: unknown;
+  readonly body?: unknown;
+}
+
+/** A case with its short forms written out, and without its claims and its body, in which everything is allowed. */
 function inFull(item: unknown, index: number, problems: Problem[]): unknown {
   if (!isObject(item)) return item;
-  const { request, claims, expect } = item;
+  const { body, ...rest } = item;
+  const { request, claims, expect } = rest;
+  if (body !== undefined && rest['bodyFile'] !== undefined) {
+    problems.push({ path: [index, 'bodyFile'], message: 'stands beside body; leave one of the two out' });
+  }
   return {
-    ...item,
+    ...rest,
     ...(typeof request === 'string' && { request: fullRequest(request, [index, 'request'], problems) }),
     ...(isObject(claims) && { claims: {} }),
     ...(expect !== undefined && { expect: fullExpectation(expect, [index, 'expect'], problems) }),
@@ -176,13 +190,25 @@ function fullExpectation(expect: unknown, path: Problem['path'], problems: Probl
   return full;
 }
 
-function caseOf({ name, request, expect }: CaseDocument, claims: unknown): Omit<PolicyCase, 'file' | 'line'> {
+function caseOf(
+  { name, request, expect, bodyFile }: CaseDocument,
+  { claims, body }: Written,
+): Omit<PolicyCase, 'file' | 'line'> {
   const { method, path: target, host, headers, from: client, at } = request;
   const credential = isObject(claims) ? { claims } : null;
   return {
     name,
-    request: { method: method.toUpperCase(), target, host, headers: Object.entries(headers), client, credential },
+    request: {
+      ...{ method: method.toUpperCase(), target, host, headers: Object.entries(headers), client, credential },
+      ...(body !== undefined && body !== null && { body: bodyText(body) }),
+    },
     at: at === undefined ? null : Date.parse(at),
     expect,
+    bodyFile: bodyFile ?? null,
   };
+}
+
+/** A text as it stands, anything else as JSON; as its octets in UTF-8. */
+function bodyText(body: unknown): string {
+  return Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)).toString('latin1');
 }

@@ -1,8 +1,12 @@
 import type { Policies } from '../../sidecar/enforcement.ts';
-import { explain } from '../../sidecar/explain/explain.ts';
-import type { Explanation } from '../../sidecar/explain/explanation.ts';
-import { compileDecide, type Outcome } from './decide.ts';
-import type { PolicyCase } from './parse-cases.ts';
+import { compileExplain } from '../../sidecar/explain/explain.ts';
+import type { Decided, Explanation } from '../../sidecar/explain/explanation.ts';
+import type { AccessDecision, PolicyCase } from './parse-cases.ts';
+
+/** What becomes of a request. */
+export interface Outcome extends Decided {
+  readonly decision: AccessDecision;
+}
 
 /** Something that a case expects and that is otherwise. */
 export interface Difference {
@@ -25,20 +29,21 @@ const FIELDS = ['decision', 'status', 'code', 'rule'] as const;
 
 /**
  * Decides every case by policies as they would with mode Enforce. `now`: epoch milliseconds, for cases that do not say when they
- * come. Limits are not counted, and bodies not looked at.
+ * come. Limits are not counted; of a request without a body nothing is said of bodies.
  */
 export async function runCases(policies: Policies, cases: readonly PolicyCase[], now: number): Promise<CaseResult[]> {
   const enforced: Policies = { ...policies, access: { ...policies.access, mode: 'Enforce' } };
-  const decide = compileDecide(enforced);
+  const { decide, explain } = await compileExplain(enforced);
   const results: CaseResult[] = [];
   for (const policyCase of cases) {
     const { request, expect, at } = policyCase;
-    const outcome = await decide(request, at ?? now);
+    const { status, code, rule } = await decide(request, at ?? now);
+    const outcome: Outcome = { decision: code === null ? 'allow' : 'deny', status, code, rule };
     const differences = FIELDS.flatMap((field): Difference[] => {
       const [expected, actual] = [expect[field], outcome[field]];
       return expected === undefined || expected === actual ? [] : [{ field, expected, actual }];
     });
-    const explanation = differences.length === 0 ? null : await explain(enforced, request, at ?? now);
+    const explanation = differences.length === 0 ? null : await explain(request, at ?? now);
     results.push({ policyCase, outcome, differences, explanation });
   }
   return results;

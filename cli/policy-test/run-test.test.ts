@@ -65,6 +65,23 @@ describe('portcullis test', () => {
       'allow',
       ['--access-policy', 'browser'],
     ],
+    ['a good body', 'request: POST /notes, body: { text: x }', '{ decision: allow, rule: notes }'],
+    ['a body as a text', `request: POST /notes, body: '{"text":"x"}'`, 'allow'],
+    ['a bad body', 'request: POST /notes, body: { text: 1 }', '{ status: 400, code: body_invalid, rule: notes }'],
+    ['a body that is no JSON', 'request: POST /notes, body: "{"', '{ status: 400, code: body_invalid }'],
+    [
+      'a body too large',
+      `request: POST /notes, body: { text: ${'x'.repeat(64)} }`,
+      '{ status: 413, code: body_too_large }',
+    ],
+    [
+      'a body of another type',
+      'request: { method: POST, path: /notes, headers: { Content-Type: text/plain } }, body: x',
+      '{ status: 415, code: unsupported_media_type }',
+    ],
+    ['an empty body', 'request: POST /notes, body: ""', '{ status: 400, code: body_invalid }'],
+    ['no word of a body', 'request: POST /notes', 'allow'],
+    ['a body that no rule asks about', 'request: GET /hours, body: [1]', 'allow'],
     ['two credentials', `request: { method: POST, path: /orders, headers: { Authorization: x } }, ${TRADER}`, '400'],
     ['an ambiguous path', 'request: GET /a%2fb', '{ decision: deny, status: 400, code: bad_path }'],
     ['no path', 'request: GET *', '{ status: 400, code: bad_target }'],
@@ -113,6 +130,22 @@ cases.yaml:7 nobody is stopped: GET /open
 1 passed, 2 failed
 `,
     );
+  });
+
+  it('reads bodies of files, beside the cases, and says what is wrong in a body', async () => {
+    const files = scratchDirectory({
+      'cases.yaml': `- { name: good, request: POST /notes, bodyFile: good.json, expect: allow }
+- { name: bad, request: POST /notes, bodyFile: bad.json, expect: allow }`,
+      'good.json': '{"text":"é"}',
+      'bad.json': '{"text":1}',
+    });
+    const io = memoryIo(() => NOW);
+    const code = await runTest(['--policies', policies, '--access-policy=api', join(files, 'cases.yaml')], io);
+    assert.equal(code, 1);
+    assert.match(io.out(), /bad: POST \/notes\n[\s\S]* {2}validate-body: \/text: must be string\n\n1 passed, 1 failed/);
+    const { code: none, err } = await run('- { name: a, request: POST /notes, bodyFile: no.json, expect: allow }');
+    assert.equal(none, 2);
+    assert.match(err, /^cases\.yaml:1 bodyFile cannot be read: ENOENT/);
   });
 
   it('-o json has every case, with what was expected, what was, and of failures the explanation', async () => {

@@ -1,6 +1,8 @@
+import { dirname, join } from 'node:path';
 import { PortcullisError } from '../../policy/errors.ts';
 import { loadPolicies } from '../explain/load-policies.ts';
 import { choiceOf, POLICY_FLAGS, POLICY_HELP } from '../explain/policy-flags.ts';
+import { readBodyFile } from '../explain/read-body.ts';
 import type { PolicyChoice } from '../local/check-policies.ts';
 import { readPolicyFile } from '../local/policy-files.ts';
 import { parseFlags } from '../parse-flags.ts';
@@ -24,6 +26,7 @@ A file is a list of cases:
   - name: a viewer places no order
     request: POST /orders       # or {method, path, host, headers, from, at}
     claims: { sub: ann, roles: [viewer] }   # of a valid token; left out or null: no token
+    body: { symbol: MSFT, quantity: 1 }     # sent as JSON, a text as it stands; or bodyFile: PATH from this file's directory
     expect: deny                # or allow, or a status, or any of {decision, status, code, rule}
 
 Exit code: 0 when every case passed, 1 when not, 2 when they could not be run; the reason is on standard error.
@@ -89,5 +92,16 @@ async function readCases(files: readonly string[]): Promise<PolicyCase[]> {
   );
   const problems = parsed.flatMap((each) => each.problems);
   if (problems.length > 0) throw new PortcullisError('policy_invalid', problems.join('\n'));
-  return parsed.flatMap(({ cases }) => cases);
+  return parsed.flatMap(({ cases }) => cases.map(withBodyFile));
+}
+
+function withBodyFile(policyCase: PolicyCase): PolicyCase {
+  const { file, line, bodyFile, request } = policyCase;
+  if (bodyFile === null) return policyCase;
+  try {
+    return { ...policyCase, request: { ...request, body: readBodyFile(join(dirname(file), bodyFile)) } };
+  } catch (cause) {
+    const message = `${file}:${line} bodyFile cannot be read: ${(cause as Error).message}`;
+    throw new PortcullisError('policy_invalid', message, { cause });
+  }
 }

@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto';
-import { accessSecretName, LABELS, limitsSecretName } from '../../policy/api/names.ts';
+import { accessSecretName, issuerSecretName, LABELS, limitsSecretName } from '../../policy/api/names.ts';
 import { bundleHash, decodeBundle } from '../../policy/bundle/decode.ts';
 import { BUNDLE_FILE } from '../../policy/bundle/format.ts';
 import type { Bundle } from '../../policy/bundle/types.ts';
@@ -27,9 +27,11 @@ export function whyTampered(reading: BundleReading): ErrorCode | null {
   return isSigned(reading) || reading === 'bundle_invalid' ? null : reading;
 }
 
+const SECRET_NAMES = { Access: accessSecretName, Limits: limitsSecretName, Issuer: issuerSecretName } as const;
+
 /** Where a policy's bundle is. */
 export function bundleSecretKey({ kind, namespace, name }: PolicyKey): ObjectKey {
-  return { namespace, name: kind === 'Access' ? accessSecretName(name) : limitsSecretName(name) };
+  return { namespace, name: SECRET_NAMES[kind](name) };
 }
 
 /** The name of the policy whose bundle a Secret of that name holds; null: not one of this kind. */

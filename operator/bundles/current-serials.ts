@@ -30,7 +30,7 @@ export function currentSerials(bundles: ObjectCache<Secret>, publicKey: KeyObjec
   bundles.onChange((secret) => {
     if (secret === undefined) return;
     const { namespace = '', name: secretName } = secret.metadata;
-    for (const kind of ['Access', 'Limits'] as const) {
+    for (const kind of ['Access', 'Limits', 'Issuer'] as const) {
       const name = policyOfSecret(kind, secretName);
       if (name !== null) serialOf({ kind, namespace, name });
     }
@@ -38,5 +38,6 @@ export function currentSerials(bundles: ObjectCache<Secret>, publicKey: KeyObjec
   return (namespace, access, limits) => ({
     access: serialOf({ kind: 'Access', namespace, name: access }),
     limits: limits === null ? 0 : serialOf({ kind: 'Limits', namespace, name: limits }),
+    issuer: serialOf({ kind: 'Issuer', namespace, name: access }),
   });
 }

@@ -2,11 +2,12 @@ import { type Decoded, decodeResource } from '../../policy/api/decode.ts';
 import type { Resource } from '../../policy/api/kinds.ts';
 import { LABELS, outputsSecretName } from '../../policy/api/names.ts';
 import { isRedisUrl } from '../../policy/compile/compile-connection.ts';
+import type { ReferencedConfigMap } from '../../policy/compile/find-schema.ts';
 import type { ReferencedSecret, References, ResolvedKeySet } from '../../policy/compile/references.ts';
 import { decodeOutputs } from '../../policy/keys/outputs-document.ts';
 import type { OperatorConfig } from '../config.ts';
 import type { ObjectCache } from '../kube/kube-client.ts';
-import type { Namespace, ObjectKey, Secret } from '../kube/objects.ts';
+import type { ConfigMap, Namespace, ObjectKey, Secret } from '../kube/objects.ts';
 import type { CustomResource } from '../resources.ts';
 import { OUTPUTS_FILE } from '../signing-keys/secret-key-set-store.ts';
 import { memoised } from './memoised.ts';
@@ -18,6 +19,8 @@ export interface ReferenceSources {
   readonly ownSecrets: ObjectCache<Secret>;
   /** Secrets with the label `allow-reference: "true"`. */
   readonly referableSecrets: ObjectCache<Secret>;
+  /** ConfigMaps with that label. */
+  readonly referableConfigMaps: ObjectCache<ConfigMap>;
   readonly namespaces: ObjectCache<Namespace>;
   /** The operator's namespace. */
   readonly namespace: string;
@@ -30,6 +33,7 @@ export function gatherReferences(sources: ReferenceSources, namespace: string): 
   return {
     keySets: keySets(sources),
     secrets: [...sources.referableSecrets.inNamespace(namespace)].filter(isReferable).map(referencedSecret),
+    configMaps: [...sources.referableConfigMaps.inNamespace(namespace)].map(referencedConfigMap),
     namespaces: home === undefined ? [] : [{ name: namespace, labels: home.metadata.labels ?? {} }],
     defaultStore: defaultStore(sources).url,
     defaultClientIp: sources.defaults.clientIp,
@@ -63,6 +67,15 @@ export const referencedSecret = memoised(
     data: Object.fromEntries(
       Object.entries(data ?? {}).map(([key, value]) => [key, Buffer.from(value, 'base64').toString('utf8')]),
     ),
+  }),
+);
+
+const referencedConfigMap = memoised(
+  ({ metadata, data = {} }: ConfigMap): ReferencedConfigMap => ({
+    namespace: metadata.namespace ?? '',
+    name: metadata.name,
+    labels: metadata.labels ?? {},
+    data,
   }),
 );
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { API_VERSION } from '../../policy/api/resource.ts';
 import { ObjectStore } from '../kube/object-store.ts';
-import type { KubeObject, Secret } from '../kube/objects.ts';
+import type { ConfigMap, KubeObject, Secret } from '../kube/objects.ts';
 import type { CustomResource } from '../resources.ts';
 import { keySetsUsedBy, watchPolicies } from './policy-index.ts';
 
@@ -38,6 +38,27 @@ const external = policy('external', {
     ],
   },
 });
+const egress: CustomResource = {
+  ...policy('egress', {
+    egress: [
+      {
+        name: 'broker',
+        url: 'https://broker.example',
+        allow: [{ paths: ['/**'] }],
+        rate: 'Unlimited',
+        caSecretRef: { name: 'broker-ca' },
+        credentials: { secretRef: { name: 'broker-key' }, header: 'x-key', fernetKeySetRef: { name: 'at-rest' } },
+      },
+    ],
+  }),
+  kind: 'RateLimitPolicy',
+};
+const credentials = policy('credentials', {
+  authentication: {
+    apiKeys: [{ name: 'people', secretRef: { name: 'people-keys' } }],
+    signedRequests: [{ name: 'bots', secretRef: { name: 'bot-hmac' } }],
+  },
+});
 const broken = policy('broken', { rules: 'all' });
 
 describe('watching policies', () => {
@@ -48,6 +69,7 @@ describe('watching policies', () => {
       keySets: store<CustomResource>(),
       ownSecrets: store<Secret>(),
       referableSecrets: store<Secret>(),
+      referableConfigMaps: store<ConfigMap>(),
       namespaces: store<KubeObject>(),
       namespace: 'portcullis',
       defaults: { storeSecret: 'store', clientIp: { trustedHops: 0, trustedProxies: [] } },
@@ -64,6 +86,18 @@ describe('watching policies', () => {
   });
   const put = (cache: ObjectStore<KubeObject>, name: string, namespace?: string) =>
     cache.set({ metadata: { name, ...(namespace !== undefined && { namespace }) } });
+
+  it('enqueues when there is a change of a ConfigMap with a schema', () => {
+    const body = { schemaRef: { configMap: { name: 'schemas', key: 'order.json' } } };
+    const rule = { name: 'orders', match: { paths: ['/orders'] }, allow: [{ anonymous: true }], body };
+    caches.policies.set(policy('checked', { rules: [rule, { ...rule, name: 'more', match: { paths: ['/more'] } }] }));
+    enqueued = [];
+    put(caches.sources.referableConfigMaps, 'schemas', 'other');
+    put(caches.sources.referableConfigMaps, 'others', 'trading');
+    assert.deepEqual(enqueued, []);
+    put(caches.sources.referableConfigMaps, 'schemas', 'trading');
+    assert.deepEqual(enqueued, ['checked']);
+  });
 
   it('enqueues all that are there', () => {
     assert.deepEqual(enqueued, ['own-store', 'local', 'shared', 'issuing', 'external', 'broken']);
@@ -109,6 +143,31 @@ describe('watching policies', () => {
     put(caches.sources.keySets, 'keys', 'auth');
     assert.deepEqual(enqueued, ['local']);
   });
+
+  for (const name of ['people-keys', 'bot-hmac']) {
+    it(`follows what authentication names: ${name}`, () => {
+      caches.policies.replaceAll([credentials]);
+      enqueued = [];
+      put(caches.sources.referableSecrets, name, 'trading');
+      assert.deepEqual(enqueued, ['credentials']);
+    });
+  }
+
+  const ofEgress: readonly [what: string, change: () => void][] = [
+    ['the credential', () => put(caches.sources.referableSecrets, 'broker-key', 'trading')],
+    ['the authorities', () => put(caches.sources.referableSecrets, 'broker-ca', 'trading')],
+    ['the key set', () => put(caches.sources.keySets, 'at-rest', 'trading')],
+    ['its keys', () => put(caches.sources.ownSecrets, 'trading.at-rest-outputs', 'portcullis')],
+  ];
+  for (const [what, change] of ofEgress) {
+    it(`follows what egress names: ${what}`, () => {
+      caches.policies.replaceAll([egress]);
+      enqueued = [];
+      change();
+      assert.deepEqual(enqueued, ['egress']);
+      assert.deepEqual(keySetsUsedBy(egress), [], 'no pod is waited for before its next key is used');
+    });
+  }
 
   it('ends', () => {
     stop();

@@ -1,10 +1,11 @@
-import { keySetRefsOf } from '../../policy/api/access-policy.ts';
+import { credentialSecretsOf, keySetRefsOf } from '../../policy/api/access-policy.ts';
+import { egressKeySetsOf, egressSecretsOf } from '../../policy/api/egress.ts';
 import { outputsSecretName } from '../../policy/api/names.ts';
 import { mayUse } from '../../policy/compile/compile-authentication.ts';
 import type { ObjectCache } from '../kube/kube-client.ts';
 import type { KubeObject, ObjectKey, Secret } from '../kube/objects.ts';
 import type { CustomResource } from '../resources.ts';
-import type { BundleKind } from '../workloads/enforcement.ts';
+import type { PolicyBundleKind } from '../workloads/enforcement.ts';
 import { nameOf } from '../workloads/pod-view.ts';
 import { policyOfSecret } from './bundle-secret.ts';
 import { defaultStoreKey, type ReferenceSources, resourceIn } from './gather-references.ts';
@@ -21,7 +22,11 @@ export interface WatchedCaches {
  * changes: the policy, its bundle, key sets and their keys, Secrets, labels of its namespace. Returns what ends that.
  * Acknowledgements are their own source's to announce.
  */
-export function watchPolicies(kind: BundleKind, caches: WatchedCaches, enqueue: (key: string) => void): () => void {
+export function watchPolicies(
+  kind: PolicyBundleKind,
+  caches: WatchedCaches,
+  enqueue: (key: string) => void,
+): () => void {
   const { policies, sources, bundles } = caches;
   const uses = new Map<string, readonly string[]>();
   const users = new Map<string, Set<string>>();
@@ -60,11 +65,14 @@ export function watchPolicies(kind: BundleKind, caches: WatchedCaches, enqueue: 
     enqueueUsers('SigningKeySet', sources.keySets),
     enqueueUsers('Secret', sources.ownSecrets),
     enqueueUsers('Secret', sources.referableSecrets),
+    enqueueUsers('ConfigMap', sources.referableConfigMaps),
     enqueueUsers('Namespace', sources.namespaces),
     bundles.onChange((now, before) => {
       const secret = now ?? before;
-      const policy = secret && policyOfSecret(kind, secret.metadata.name);
-      if (policy) enqueue(nameOf({ metadata: { ...secret.metadata, name: policy } }));
+      for (const each of kind === 'Access' ? (['Access', 'Issuer'] as const) : (['Limits'] as const)) {
+        const policy = secret && policyOfSecret(each, secret.metadata.name);
+        if (policy) enqueue(nameOf({ metadata: { ...secret.metadata, name: policy } }));
+      }
     }),
   ];
   for (const policy of policies.all()) policyChanged(policy, undefined);
@@ -85,9 +93,27 @@ export function secretsUsedBy(policy: CustomResource): readonly string[] {
   if (resource === undefined || resource.kind === 'SigningKeySet') return [];
   const authorities =
     resource.kind === 'AccessPolicy'
-      ? resource.spec.authentication.jwt.flatMap(({ jwks }) => jwks?.caSecretRef?.name ?? [])
-      : [];
+      ? [
+          ...resource.spec.authentication.jwt.flatMap(({ jwks }) => jwks?.caSecretRef?.name ?? []),
+          ...credentialSecretsOf(resource),
+          ...[resource.spec.tokens?.login?.credentials.htpasswdSecretRef?.name ?? []].flat(),
+        ]
+      : egressSecretsOf(resource.spec.egress);
   return [...(resource.spec.store === undefined ? [] : [resource.spec.store.redis.secretRef.name]), ...authorities];
+}
+
+/** `namespace/name` of the Fernet key sets that a policy's credentials are encrypted with: decrypted here, so that no pod waits for them. */
+function decryptedBy(policy: CustomResource): readonly string[] {
+  const resource = resourceIn(policy);
+  if (resource?.kind !== 'RateLimitPolicy') return [];
+  return egressKeySetsOf(resource.spec.egress).map((name) => `${resource.metadata.namespace}/${name}`);
+}
+
+/** Names of ConfigMaps that hold schemas of a policy, in its own namespace. */
+function schemasUsedBy(policy: CustomResource): readonly string[] {
+  const resource = resourceIn(policy);
+  if (resource?.kind !== 'AccessPolicy') return [];
+  return [...new Set(resource.spec.rules.flatMap(({ body }) => body?.schemaRef?.configMap.name ?? []))];
 }
 
 /** Whether a policy says where its counters live. */
@@ -118,7 +144,7 @@ function usedBy(policy: CustomResource, sources: ReferenceSources): string[] {
   const { namespace = '' } = policy.metadata;
   const secrets = secretsUsedBy(policy).map((name) => ({ namespace, name }));
   const store = namesStore(policy) ? null : defaultStoreKey(sources);
-  const keySets = keySetsUsedBy(policy);
+  const keySets = [...keySetsUsedBy(policy), ...decryptedBy(policy)];
   const outputs = keySets.map((keySet) => {
     const { namespace: home, name } = objectKeyOf(keySet);
     return { namespace: sources.namespace, name: outputsSecretName(home, name) };
@@ -127,6 +153,7 @@ function usedBy(policy: CustomResource, sources: ReferenceSources): string[] {
   const crosses = keySets.some((keySet) => objectKeyOf(keySet).namespace !== namespace);
   return [
     ...(crosses ? [`Namespace ${namespace}`] : []),
+    ...schemasUsedBy(policy).map((name) => `ConfigMap ${namespace}/${name}`),
     ...[...secrets, ...outputs, ...(store === null ? [] : [store])].map(
       (secret) => `Secret ${nameOf({ metadata: secret })}`,
     ),

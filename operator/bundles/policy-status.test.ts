@@ -108,7 +108,27 @@ describe('status of a policy', () => {
       `False Progressing 0 of 12 pods run serial 7; waiting for ${names.slice(0, 10).join(', ')} and 2 more`,
     ],
     ['fine', {}, 'Degraded', 'False AsExpected '],
+    [
+      'the application could go round it',
+      { kind: 'RateLimitPolicy', egress: 'Asked' },
+      'EgressEnforced',
+      'False Advisory the sidecar sends on only what allow names, but nothing keeps the application from dialling out by itself; a NetworkPolicy that closes its egress to all but DNS and these brokers at least narrows that',
+    ],
+    ['no more', { kind: 'RateLimitPolicy', egress: 'Dropped' }, 'EgressEnforced', 'Unknown NoEgress '],
+    ['never', { kind: 'RateLimitPolicy' }, 'EgressEnforced', 'undefined undefined undefined'],
     ['Secret missing', { secretMissing: 'Secret x' }, 'Degraded', 'True SecretMissing Secret x'],
+    [
+      'keys of an issuer that are old',
+      running({ staleJwks: ['a: https://login.example/'] }),
+      'Degraded',
+      "True JWKSStale keys of issuers outside cannot be fetched, and onFailure decides: a: https://login.example/; the sidecar's log says why",
+    ],
+    [
+      'a Secret before keys',
+      { ...running({ staleJwks: ['a: https://login.example/'] }), secretMissing: 'Secret x' },
+      'Degraded',
+      'True SecretMissing Secret x',
+    ],
   ];
   for (const [name, change, type, expected] of rows) {
     it(`${type}: ${name}`, () => {

@@ -17,6 +17,8 @@ export interface PolicyPicture {
   readonly secretName: string;
   /** Why a Secret that the policy needs is of no use; null: none. */
   readonly secretMissing: string | null;
+  /** Whether the policy has egress, or had some; absent: never. */
+  readonly egress?: 'Asked' | 'Dropped';
 }
 
 /** Why there is no bundle of a generation. */
@@ -34,7 +36,7 @@ const ANNOTATION = { AccessPolicy: 'access-policy', RateLimitPolicy: 'rate-limit
 export function policyStatus(picture: PolicyPicture): FoundStatus<CommonStatus> {
   const { matched, current, stale } = picture.inUse?.pods ?? { matched: 0, current: 0, stale: 0 };
   return {
-    conditions: [accepted(picture), ready(picture), enforced(picture), degraded(picture)],
+    conditions: [accepted(picture), ready(picture), enforced(picture), degraded(picture), ...egressEnforced(picture)],
     pods: { matched, current, stale },
   };
 }
@@ -89,13 +91,34 @@ function enforced({ kind, name, notReady, inUse }: PolicyPicture): Found {
     const progress = `${pods.current} of ${pods.matched} pods run serial ${serial}`;
     return no('Enforced', 'Progressing', `${progress}; waiting for ${listed(pods.waiting)}`);
   }
+  const { candidates = 0 } = pods;
+  if (candidates === pods.matched) {
+    const message = `all pods run serial ${serial} beside the policy that they enforce, and deny nothing by it; its differences are counted in portcullis_candidate_differences_total`;
+    return no('Enforced', 'Candidate', message);
+  }
   if (mode === 'Shadow') {
     return no('Enforced', 'Shadow', `all pods run serial ${serial} and deny nothing; write mode: Enforce to deny`);
   }
-  return yes('Enforced', 'Acknowledged', `all pods run serial ${serial}`);
+  const trying = candidates === 0 ? '' : `; ${candidates} of ${pods.matched} only try it`;
+  return yes('Enforced', 'Acknowledged', `all pods run serial ${serial}${trying}`);
 }
 
-function degraded({ secretMissing }: PolicyPicture): Found {
+/** Nothing keeps an application under Takeover or Bind from dialling out by itself. */
+function egressEnforced({ egress }: PolicyPicture): Found[] {
+  const type = 'EgressEnforced';
+  if (egress === undefined) return [];
+  if (egress === 'Dropped') return [{ type, status: 'Unknown', reason: 'NoEgress', message: '' }];
+  const message =
+    'the sidecar sends on only what allow names, but nothing keeps the application from dialling out by itself; a NetworkPolicy that closes its egress to all but DNS and these brokers at least narrows that';
+  return [no(type, 'Advisory', message)];
+}
+
+function degraded({ secretMissing, inUse }: PolicyPicture): Found {
+  const { staleJwks = [] } = inUse?.pods ?? {};
+  if (secretMissing === null && staleJwks.length > 0) {
+    const message = `keys of issuers outside cannot be fetched, and onFailure decides: ${listed(staleJwks)}; the sidecar's log says why`;
+    return yes('Degraded', 'JWKSStale', message);
+  }
   if (secretMissing === null) return no('Degraded', 'AsExpected', '');
   return yes('Degraded', 'SecretMissing', secretMissing);
 }

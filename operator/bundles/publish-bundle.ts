@@ -4,6 +4,7 @@ import { bundleHash } from '../../policy/bundle/decode.ts';
 import { encodeBundle } from '../../policy/bundle/encode.ts';
 import type { Bundle } from '../../policy/bundle/types.ts';
 import type { AccessContent } from '../../policy/compile/compile-access-policy.ts';
+import type { IssuerContent } from '../../policy/compile/compile-issuer.ts';
 import type { LimitsContent } from '../../policy/compile/compile-limits.ts';
 import type { ErrorCode } from '../../policy/errors.ts';
 import type { KubeClient, ObjectCache } from '../kube/kube-client.ts';
@@ -31,6 +32,9 @@ export interface Publication extends ExpectedBundle {
   readonly tampered: ErrorCode | null;
 }
 
+/** A bundle before it is given a serial. */
+export type BundleContent = AccessContent | LimitsContent | IssuerContent;
+
 /** Writes bundles into the namespaces of their policies. */
 export interface BundlePublisher {
   /**
@@ -39,7 +43,9 @@ export interface BundlePublisher {
    * reading, so of two writers the later has the higher. Null: a Secret that is not ours stands there; it was left alone. Throws
    * bundle_too_large, and KubeError: `Conflict` when others keep winning.
    */
-  publish(content: AccessContent | LimitsContent, owner: OwnerReference): Promise<Publication | null>;
+  publish(content: BundleContent, owner: OwnerReference): Promise<Publication | null>;
+  /** Deletes the bundle that was seen last, where there is one; it is labelled as ours. Throws KubeError. */
+  remove(policy: PolicyKey): Promise<void>;
   /** The bundle as last seen, without a request. */
   read(policy: PolicyKey): BundleReading;
   /** Forgets a policy that is gone. */
@@ -144,6 +150,13 @@ export function createBundlePublisher({
       const secret = bundles.get(bundleSecretKey(policy));
       return secret === undefined ? null : read(secret, policy);
     },
+    async remove(policy) {
+      highest.delete(policyId(policy));
+      const secret = bundles.get(bundleSecretKey(policy));
+      if (secret === undefined) return;
+      const gone = client.delete(SECRETS, bundleSecretKey(policy), { uid: secret.metadata.uid });
+      await unless('Conflict', unless('NotFound', gone));
+    },
     forget: (policy) => void highest.delete(policyId(policy)),
   };
 }
@@ -151,7 +164,7 @@ export function createBundlePublisher({
 interface Wanted {
   readonly policy: PolicyKey;
   readonly owner: OwnerReference;
-  readonly content: AccessContent | LimitsContent;
+  readonly content: BundleContent;
 }
 
 async function unless<T>(reason: string, request: Promise<T>): Promise<T | null> {

@@ -6,7 +6,7 @@ import { API_VERSION } from '../../policy/api/resource.ts';
 import { decodeBundle } from '../../policy/bundle/decode.ts';
 import { BUNDLE_FILE } from '../../policy/bundle/format.ts';
 import type { AccessBundle } from '../../policy/bundle/types.ts';
-import { NAMESPACES, type ResourceType, SECRETS, type Secret } from '../kube/objects.ts';
+import { CONFIG_MAPS, type KubeObject, NAMESPACES, type ResourceType, SECRETS, type Secret } from '../kube/objects.ts';
 import { MemoryKubeClient } from '../kube/testing/memory-kube-client.ts';
 import { ACCESS_POLICIES, type CustomResource, RATE_LIMIT_POLICIES, SIGNING_KEY_SETS } from '../resources.ts';
 import { conditionOf, makePolicyWorld, outputsSecret, type PolicyWorld } from './testing/policy-world.ts';
@@ -35,13 +35,14 @@ describe('policy controllers', () => {
   let requeued: Map<string, number>;
 
   async function start(storeSecret?: string): Promise<void> {
-    const labelled = (name: string, value: string) => (secret: Secret) => secret.metadata.labels?.[name] === value;
+    const labelled = (name: string, value: string) => (object: KubeObject) => object.metadata.labels?.[name] === value;
     const caches = {
       accessPolicies: client.cache(ACCESS_POLICIES),
       rateLimitPolicies: client.cache(RATE_LIMIT_POLICIES),
       keySets: client.cache(SIGNING_KEY_SETS),
       ownSecrets: client.cache(SECRETS, ({ metadata }) => metadata.namespace === OPERATOR_NAMESPACE),
       referableSecrets: client.cache(SECRETS, labelled(LABELS.allowReference, 'true')),
+      referableConfigMaps: client.cache(CONFIG_MAPS, labelled(LABELS.allowReference, 'true')),
       bundles: client.cache(SECRETS, labelled(LABELS.holds, 'bundle')),
       namespaces: client.cache(NAMESPACES),
     };
@@ -205,6 +206,22 @@ describe('policy controllers', () => {
     assert.equal((await condition('Accepted'))?.[0], 'True');
     assert.equal((await bundle()).store?.redisUrl, 'redis://redis:6379');
     assert.equal(requeued.size, 0);
+  });
+
+  it('read a schema of a ConfigMap only with the label, and follow its changes', async () => {
+    const body = { schemaRef: { configMap: { name: 'schemas', key: 'order.json' } } };
+    await create(ACCESS_POLICIES, { rules: [{ ...rule, body }] });
+    assert.equal((await condition('Accepted'))?.[1], 'RefNotFound');
+    const key = { namespace: 'trading', name: 'schemas' };
+    const data = { 'order.json': '{"type":"object"}' };
+    await client.create(CONFIG_MAPS, { metadata: key, data });
+    assert.equal((await condition('Accepted'))?.[1], 'RefNotFound');
+    await client.patch(CONFIG_MAPS, key, { metadata: { labels: { 'portcullis.dev/allow-reference': 'true' } } });
+    assert.equal((await condition('Accepted'))?.[1], 'Accepted');
+    assert.deepEqual((await bundle()).rules[0]?.body?.schema, { type: 'object' });
+    await client.patch(CONFIG_MAPS, key, { data: { 'order.json': '{"type":"array"}' } });
+    await settle();
+    assert.deepEqual((await bundle()).rules[0]?.body?.schema, { type: 'array' });
   });
 
   it('never read what the operator wrote, whatever its labels', async () => {

@@ -17,7 +17,12 @@ import { injectPod } from './inject-pod.ts';
 import { bundleKeyFingerprint } from './injected.ts';
 
 const RUNS = { numRuns: Number(process.env['FC_RUNS'] ?? 1000) };
-const OPTIONS = { namespace: 'shop', sidecar: TEMPLATE, bundleKey: 'AAAA', serials: { access: 0, limits: 0 } };
+const OPTIONS = {
+  namespace: 'shop',
+  sidecar: TEMPLATE,
+  bundleKey: 'AAAA',
+  serials: { access: 0, limits: 0, issuer: 0 },
+};
 
 const portName = fc.constantFrom('http', 'web', 'grpc', 'metrics');
 const portNumber = fc.constantFrom(80, 8000, 8001, 9000, 14_180, 14_183);
@@ -239,7 +244,7 @@ function rest(of: Container, bindEnv: string | null, harden: string | null): obj
   return {
     ...others,
     ports: ports?.map(({ name: _n, hostPort: _h, ...each }) => each),
-    env: env.filter(({ name }) => name !== bindEnv),
+    env: env.filter(({ name }) => name !== bindEnv && name !== 'PORTCULLIS_EGRESS'),
     volumeMounts: volumeMounts.filter(({ name }) => !name.startsWith('portcullis-')),
     preStop: (lifecycle?.preStop as { sleep?: object } | undefined)?.sleep ? undefined : lifecycle?.preStop,
     postStart: lifecycle?.postStart,

@@ -73,13 +73,43 @@ describe('injectPod: the sidecar', () => {
       accessPolicy: 'orders',
       rateLimitPolicy: null,
       issueTokens: false,
+      tlsSecret: null,
       bundleKey: 'AAAA',
-      minimumSerials: { access: 3, limits: 4 },
+      minimumSerials: { access: 3, limits: 4, issuer: 0 },
       listeners: [{ listen: { host: '::', port: 14_180 }, upstream: { host: '127.0.0.1', port: 8000 } }],
       admin: { host: '::', port: 14_181 },
       probes: [],
       refuse: [],
     });
+  });
+
+  test('with TLS mounts the two keys of the Secret, wherever it comes from', () => {
+    const injected = inject(pod({ 'tls-secret': 'orders-tls' }));
+    assert.equal(argumentsOf(injected).tlsSecret, 'orders-tls');
+    const mount = container(injected, 'portcullis').volumeMounts?.find(({ name }) => name === 'portcullis-tls');
+    assert.deepEqual(mount, { name: 'portcullis-tls', mountPath: '/etc/portcullis/tls', readOnly: true });
+    const items = ['tls.crt', 'tls.key'].map((key) => ({ key, path: key }));
+    assert.deepEqual(
+      injected.spec?.volumes?.find(({ name }) => name === 'portcullis-tls'),
+      { name: 'portcullis-tls', secret: { secretName: 'orders-tls', optional: true, defaultMode: 0o444, items } },
+    );
+    assert.equal(container(injected).volumeMounts, undefined, 'the application does not see the key');
+    assert.equal(JSON.parse(injected.metadata.annotations?.['portcullis.dev/injected'] ?? '').tlsSecret, 'orders-tls');
+  });
+
+  test('mounts what it signs by only where it issues tokens, and the application never', () => {
+    const injected = inject(pod({ 'issue-tokens': 'true' }));
+    const mount = container(injected, 'portcullis').volumeMounts?.find(({ name }) => name === 'portcullis-issuer');
+    assert.deepEqual(mount, { name: 'portcullis-issuer', mountPath: '/etc/portcullis/issuer', readOnly: true });
+    const volume = injected.spec?.volumes?.find(({ name }) => name === 'portcullis-issuer');
+    assert.deepEqual(volume?.['secret'], {
+      secretName: 'portcullis-issuer-orders',
+      optional: true,
+      defaultMode: 0o444,
+    });
+    assert.equal(container(injected).volumeMounts, undefined);
+    assert.equal(argumentsOf(injected).minimumSerials.issuer, 5);
+    assert.doesNotMatch(JSON.stringify(inject(pod({ 'issue-tokens': 'false' }))), /portcullis-issuer/);
   });
 
   test('is told that it issues tokens', () => {
@@ -122,12 +152,23 @@ describe('injectPod: the sidecar', () => {
       rateLimitPolicy: null,
       capture: 'Takeover',
       issueTokens: false,
+      tlsSecret: null,
       ports: [{ port: 8000, name: 'http', listen: 14_180 }],
       adminPort: 14_181,
       bundleKey: bundleKeyFingerprint('AAAA'),
       image: TEMPLATE.image,
       refuse: [],
     });
+  });
+
+  test('with a rate limit policy containers learn where egress is, those that say so themselves excepted', () => {
+    const own = [{ name: 'PORTCULLIS_EGRESS', value: 'http://127.0.0.1:1' }];
+    const given = pod({}, { containers: [APP, { ...APP, name: 'other', ports: [], env: own }] });
+    const limited = inject(given, [service('web', { ...ASK, 'rate-limit-policy': 'standard' })]);
+    const environments = (limited.spec?.containers ?? []).map(({ env }) => env);
+    assert.deepEqual(environments, [[{ name: 'PORTCULLIS_EGRESS', value: 'http://127.0.0.1:14182' }], own]);
+    assert.deepEqual(argumentsOf(limited).egress, { host: '127.0.0.1', port: 14_182 });
+    assert.equal('egress' in argumentsOf(inject(given)), false);
   });
 
   const refusals: readonly [string, readonly Service[]][] = [

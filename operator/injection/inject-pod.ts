@@ -1,4 +1,4 @@
-import { LABELS, OWN_ANNOTATIONS } from '../../policy/api/names.ts';
+import { EGRESS_VARIABLE, LABELS, OWN_ANNOTATIONS } from '../../policy/api/names.ts';
 import type { SidecarTemplate } from '../config.ts';
 import type { Container, ContainerPort, Pod } from '../kube/objects.ts';
 import type { Coverage, CoverageReason, CoveredPort } from '../workloads/coverage.ts';
@@ -16,7 +16,7 @@ export interface InjectionOptions {
   /** Ed25519 key of the writer of bundles: SPKI DER in base64. */
   readonly bundleKey: string;
   /** Serials of the policies' bundles now; 0: there is none yet. */
-  readonly serials: { readonly access: number; readonly limits: number };
+  readonly serials: { readonly access: number; readonly limits: number; readonly issuer: number };
 }
 
 /** A covered port and where the sidecar listens for it. */
@@ -32,9 +32,6 @@ type PodSpec = NonNullable<Pod['spec']>;
 
 /** Kubernetes' default for terminationGracePeriodSeconds. */
 const DEFAULT_GRACE_SECONDS = 30;
-
-/** Where the application reaches egress; no traffic port may be there. */
-const EGRESS_PORT = 14_182;
 
 const REFUSALS: readonly (CoverageReason | null)[] = ['Conflicted', 'RequiredSecretMissing', 'NoPorts'];
 
@@ -57,8 +54,14 @@ export function injectPod(pod: Pod, coverage: Coverage, options: InjectionOption
   const initContainers = spec.initContainers ?? [];
   const sleep = options.sidecar.appSleepSeconds;
   const sleeps = sleep > 0 && spec.containers.some(({ lifecycle }) => lifecycle?.preStop === undefined);
+  const egress = `http://127.0.0.1:${options.sidecar.egressPort}`;
+  const tellEgress = (container: Container): Container =>
+    settings.rateLimitPolicy === null ? container : variable(container, EGRESS_VARIABLE, egress);
   const rewritten = (container: Container): Container =>
-    rewritePorts(bind(rewriter.rewrite(container), settings.bindEnv), settings.capture === 'Takeover' ? captured : []);
+    rewritePorts(
+      tellEgress(bind(rewriter.rewrite(container), settings.bindEnv)),
+      settings.capture === 'Takeover' ? captured : [],
+    );
   const application = harden(
     {
       ...spec,
@@ -73,8 +76,10 @@ export function injectPod(pod: Pod, coverage: Coverage, options: InjectionOption
   const injected: Injected = {
     accessPolicy: settings.accessPolicy,
     rateLimitPolicy: settings.rateLimitPolicy,
+    ...(settings.candidates && { candidates: settings.candidates }),
     capture: settings.capture,
     issueTokens: settings.issueTokens,
+    tlsSecret: settings.tlsSecret,
     ports: captured.map(({ port, name, listen }) => ({ port, name, listen })),
     adminPort: options.sidecar.adminPort,
     bundleKey: bundleKeyFingerprint(options.bundleKey),
@@ -108,7 +113,7 @@ function capturedPorts(pod: Pod, { settings, ports }: Coverage, sidecar: Sidecar
   const declared = portContainers(pod).flatMap((container) => container.ports ?? []);
   const taken = new Set([
     sidecar.adminPort,
-    EGRESS_PORT,
+    sidecar.egressPort,
     ...declared.map(({ containerPort }) => containerPort),
     ...ports.map(({ port }) => port),
   ]);
@@ -152,6 +157,11 @@ function bind(container: Container, variable: string | null): Container {
   const env = container.env ?? [];
   const isSet = env.some(({ name }) => name === variable);
   return { ...container, env: isSet ? env.map((each) => (each.name === variable ? value : each)) : [...env, value] };
+}
+
+/** What the container sets itself stays. */
+function variable({ env = [], ...container }: Container, name: string, value: string): Container {
+  return { ...container, env: env.some((each) => each.name === name) ? env : [...env, { name, value }] };
 }
 
 /** The sidecar is not root and holds no capability: in Bind it needs the pod's leave to listen below 1024. */

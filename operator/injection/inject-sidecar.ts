@@ -1,4 +1,10 @@
-import { ADMIN_PORT_NAME, accessSecretName, limitsSecretName, SIDECAR_CONTAINER } from '../../policy/api/names.ts';
+import {
+  ADMIN_PORT_NAME,
+  accessSecretName,
+  issuerSecretName,
+  limitsSecretName,
+  SIDECAR_CONTAINER,
+} from '../../policy/api/names.ts';
 import { type ForwardedProbe, SIDECAR_PATHS, sidecarArgv } from '../../runtime/sidecar-arguments.ts';
 import type { Container, ContainerPort, Pod } from '../kube/objects.ts';
 import type { CoverageSettings } from '../workloads/coverage.ts';
@@ -13,6 +19,10 @@ const WAIT = '5s';
 const VOLUMES = {
   access: 'portcullis-access',
   limits: 'portcullis-limits',
+  candidateAccess: 'portcullis-candidate-access',
+  candidateLimits: 'portcullis-candidate-limits',
+  tls: 'portcullis-tls',
+  issuer: 'portcullis-issuer',
   run: 'portcullis-run',
   noToken: 'portcullis-no-token',
 } as const;
@@ -33,7 +43,9 @@ export function sidecarContainer(
     namespace,
     accessPolicy: settings.accessPolicy,
     rateLimitPolicy: settings.rateLimitPolicy,
+    ...(settings.candidates && { candidates: settings.candidates }),
     issueTokens: settings.issueTokens,
+    tlsSecret: settings.tlsSecret,
     bundleKey,
     minimumSerials: serials,
     listeners: captured.map(({ port, listen }) => ({
@@ -41,6 +53,7 @@ export function sidecarContainer(
       upstream: { host: '127.0.0.1', port },
     })),
     admin: { host: ANY, port: sidecar.adminPort },
+    ...(settings.rateLimitPolicy !== null && { egress: { host: '127.0.0.1', port: sidecar.egressPort } }),
     probes,
     refuse,
   });
@@ -80,6 +93,9 @@ export function sidecarContainer(
       ...(settings.rateLimitPolicy === null
         ? []
         : [{ name: VOLUMES.limits, mountPath: SIDECAR_PATHS.limits, readOnly: true }]),
+      ...candidateVolumes(settings).map(({ name, mountPath }) => ({ name, mountPath, readOnly: true })),
+      ...(settings.issueTokens ? [{ name: VOLUMES.issuer, mountPath: SIDECAR_PATHS.issuer, readOnly: true }] : []),
+      ...(settings.tlsSecret === null ? [] : [{ name: VOLUMES.tls, mountPath: SIDECAR_PATHS.tls, readOnly: true }]),
       { name: VOLUMES.run, mountPath: SIDECAR_PATHS.run },
       // Covers the token that admission mounts into every container that has nothing there.
       { name: VOLUMES.noToken, mountPath: '/var/run/secrets/kubernetes.io/serviceaccount', readOnly: true },
@@ -88,21 +104,39 @@ export function sidecarContainer(
 }
 
 /** The volumes that only the sidecar mounts. Bundles are optional: a policy may come after its pods. */
-export function sidecarVolumes({
-  accessPolicy,
-  rateLimitPolicy,
-}: CoverageSettings): NonNullable<Pod['spec']>['volumes'] & {} {
-  const secret = (name: string, secretName: string) => ({
+export function sidecarVolumes(settings: CoverageSettings): NonNullable<Pod['spec']>['volumes'] & {} {
+  const { accessPolicy, rateLimitPolicy, issueTokens, tlsSecret } = settings;
+  const secret = (name: string, secretName: string, keys: readonly string[] = []) => ({
     name,
     // Readable by the sidecar's user, whatever the pod's fsGroup is.
-    secret: { secretName, optional: true, defaultMode: 0o444 },
+    secret: {
+      secretName,
+      optional: true,
+      defaultMode: 0o444,
+      ...(keys.length > 0 && { items: keys.map((key) => ({ key, path: key })) }),
+    },
   });
   const memory = { emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } };
   return [
     secret(VOLUMES.access, accessSecretName(accessPolicy)),
     ...(rateLimitPolicy === null ? [] : [secret(VOLUMES.limits, limitsSecretName(rateLimitPolicy))]),
+    ...candidateVolumes(settings).map(({ name, secretName }) => secret(name, secretName)),
+    ...(issueTokens ? [secret(VOLUMES.issuer, issuerSecretName(accessPolicy))] : []),
+    ...(tlsSecret === null ? [] : [secret(VOLUMES.tls, tlsSecret, ['tls.crt', 'tls.key'])]),
     { name: VOLUMES.run, ...memory },
     { name: VOLUMES.noToken, ...memory },
+  ];
+}
+
+/** The bundles of policies that are only tried, and where the sidecar reads them. */
+function candidateVolumes({ candidates }: CoverageSettings) {
+  const { accessPolicy = null, rateLimitPolicy = null } = candidates ?? {};
+  const volume = (name: 'candidateAccess' | 'candidateLimits', secretName: string) => [
+    { name: VOLUMES[name], mountPath: SIDECAR_PATHS[name], secretName },
+  ];
+  return [
+    ...(accessPolicy === null ? [] : volume('candidateAccess', accessSecretName(accessPolicy))),
+    ...(rateLimitPolicy === null ? [] : volume('candidateLimits', limitsSecretName(rateLimitPolicy))),
   ];
 }
 

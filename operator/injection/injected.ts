@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { SIDECAR_CONTAINER } from '../../policy/api/names.ts';
+import type { CandidateNames } from '../../runtime/sidecar-arguments.ts';
 import type { Capture } from '../config.ts';
 import type { Pod } from '../kube/objects.ts';
 
@@ -7,8 +8,12 @@ import type { Pod } from '../kube/objects.ts';
 export interface Injected {
   readonly accessPolicy: string;
   readonly rateLimitPolicy: string | null;
+  /** Absent: no policy is only tried. */
+  readonly candidates?: CandidateNames;
   readonly capture: Capture;
   readonly issueTokens: boolean;
+  /** With the certificate that the sidecar shows; null: it speaks plain HTTP. */
+  readonly tlsSecret: string | null;
   /** Application ports and where the sidecar listens for each. */
   readonly ports: readonly { readonly port: number; readonly name: string | null; readonly listen: number }[];
   readonly adminPort: number;

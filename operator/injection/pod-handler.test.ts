@@ -51,6 +51,7 @@ describe('podHandler', () => {
       serials: (namespace, access, limits) => ({
         access: namespace === 'shop' && access === 'orders' ? 41 : 0,
         limits: limits === null ? 0 : 7,
+        issuer: 0,
       }),
       events: { record: (event) => events.push(event) },
       registry,

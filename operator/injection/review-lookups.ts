@@ -1,4 +1,5 @@
 import { unknownWord } from '../../policy/compile/suggest.ts';
+import type { CandidateNames } from '../../runtime/sidecar-arguments.ts';
 import type { OperatorConfig } from '../config.ts';
 import type { KubeClient, ObjectCache } from '../kube/kube-client.ts';
 import { NAMESPACES, type Namespace, type ResourceType } from '../kube/objects.ts';
@@ -26,11 +27,16 @@ export async function findNamespace({ namespaces, client }: ReviewLookups, name:
 export async function missingPolicyWarnings(
   lookups: ReviewLookups,
   namespace: string,
-  names: { readonly accessPolicy: string | null; readonly rateLimitPolicy: string | null },
+  names: CandidateNames & { readonly candidates?: CandidateNames },
 ): Promise<string[]> {
+  const { client, accessPolicies, rateLimitPolicies } = lookups;
+  const { accessPolicy = null, rateLimitPolicy = null } = names.candidates ?? {};
+  const untried = 'a candidate is tried only when';
   const warnings = await Promise.all([
     missing(lookups.client, ACCESS_POLICIES, lookups.accessPolicies, namespace, names.accessPolicy),
     missing(lookups.client, RATE_LIMIT_POLICIES, lookups.rateLimitPolicies, namespace, names.rateLimitPolicy),
+    missing(client, ACCESS_POLICIES, accessPolicies, namespace, accessPolicy, untried),
+    missing(client, RATE_LIMIT_POLICIES, rateLimitPolicies, namespace, rateLimitPolicy, untried),
   ]);
   return warnings.flat();
 }
@@ -41,11 +47,12 @@ async function missing(
   cache: ObjectCache<CustomResource>,
   namespace: string,
   name: string | null,
+  meanwhile = 'pods stay unready until',
 ): Promise<string[]> {
   if (name === null || cache.get({ namespace, name }) !== undefined) return [];
   const unsure = () => undefined;
   if ((await client.get(type, { namespace, name }).catch(unsure)) !== null) return [];
   const known = [...cache.inNamespace(namespace)].map(({ metadata }) => metadata.name).sort();
   const word = unknownWord(name, known, `${type.plural} in it`);
-  return [`PolicyNotFound: pods stay unready until namespace ${namespace} has the ${type.kind} ${word}`];
+  return [`PolicyNotFound: ${meanwhile} namespace ${namespace} has the ${type.kind} ${word}`];
 }

@@ -94,6 +94,19 @@ describe('serviceHandler', () => {
     assert.ok(warnings.some((warning) => warning.startsWith('NumericTargetPort:')));
   });
 
+  it('says that cert-manager is missing where it is asked for certificates, and only then', async () => {
+    client.before = ({ kind }) => {
+      if (kind === 'Certificate') throw new KubeError(404, 'NotFound', 'no such kind');
+    };
+    const asking = exampleService('trading', { 'access-policy': 'orders', 'tls-issuer': 'internal-ca' });
+    const { allowed, warnings = [] } = await handle(reviewOf(asking));
+    assert.equal(allowed, true);
+    assert.match(warnings.join(), /^portcullis.dev\/tls-issuer: this cluster has no cert-manager/);
+    assert.deepEqual(await handle(reviewOf(ASKING)), { allowed: true, warnings: [] });
+    client.before = () => undefined;
+    assert.deepEqual((await handle(reviewOf(asking))).warnings, []);
+  });
+
   it('lets the Service through when the namespace cannot be labelled, and says so', async () => {
     client.before = ({ verb }) => {
       if (verb === 'patch') throw new KubeError(403, 'Forbidden', 'may not');

@@ -3,6 +3,7 @@ import { ANNOTATIONS, LABELS } from '../../policy/api/names.ts';
 import type { OperatorConfig } from '../config.ts';
 import type { KubeClient } from '../kube/kube-client.ts';
 import { NAMESPACES, type Namespace, type Service } from '../kube/objects.ts';
+import { hasCertManager, NO_CERT_MANAGER } from '../workloads/certificate-keeper.ts';
 import { serviceWarnings } from '../workloads/coverage-services.ts';
 import { needsGuard } from '../workloads/guard.ts';
 import type { AdmissionHandler } from './review.ts';
@@ -34,7 +35,13 @@ export function serviceHandler(options: ServiceHandlerOptions): AdmissionHandler
     const { annotations = {} } = service.metadata;
     const accessPolicy = annotations[ANNOTATIONS.accessPolicy] ?? null;
     const rateLimitPolicy = annotations[ANNOTATIONS.rateLimitPolicy] ?? null;
-    warnings.push(...(await missingPolicyWarnings(options, name, { accessPolicy, rateLimitPolicy })));
+    const candidates = {
+      accessPolicy: annotations[ANNOTATIONS.candidateAccessPolicy] ?? null,
+      rateLimitPolicy: annotations[ANNOTATIONS.candidateRateLimitPolicy] ?? null,
+    };
+    warnings.push(...(await missingPolicyWarnings(options, name, { accessPolicy, rateLimitPolicy, candidates })));
+    if (annotations[ANNOTATIONS.tlsIssuer] !== undefined && !(await hasCertManager(options.client, name)))
+      warnings.push(NO_CERT_MANAGER);
     if (needsGuard(namespace, [service]) && !dryRun && !(await guard(options, namespace))) {
       warnings.push(
         `namespace ${name} could not be labelled ${LABELS.guarded}=true in time: pods created in the next seconds may start without a sidecar`,

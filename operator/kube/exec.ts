@@ -8,7 +8,7 @@ export interface ExecRequest {
   readonly pod: string;
   readonly container: string;
   readonly command: readonly string[];
-  readonly stdin?: string;
+  readonly stdin?: string | Buffer;
 }
 
 /** What a command left. */

@@ -77,6 +77,11 @@ export interface Secret extends KubeObject {
   readonly data?: Readonly<Record<string, string>>;
 }
 
+/** core/v1 ConfigMap. */
+export interface ConfigMap extends KubeObject {
+  readonly data?: Readonly<Record<string, string>>;
+}
+
 /** core/v1 ServicePort. */
 export interface ServicePort {
   readonly name?: string;
@@ -186,6 +191,7 @@ export interface PodCondition {
 }
 
 /** The core/v1 resources in use. */
+export const CONFIG_MAPS: ResourceType<ConfigMap> = core('ConfigMap', 'configmaps', true);
 export const NAMESPACES: ResourceType<Namespace> = core('Namespace', 'namespaces', false);
 export const NODES: ResourceType<Node> = core('Node', 'nodes', false);
 export const PODS: ResourceType<Pod> = core('Pod', 'pods', true);

@@ -6,6 +6,7 @@ sidecar:
   resources: { requests: { cpu: 50m, memory: 96Mi }, limits: { memory: 256Mi } }
   trafficPort: 14180
   adminPort: 14181
+  egressPort: 14182
   userId: 64180
   appSleepSeconds: 5
 defaults: { capture: Takeover, clientIP: { trustedHops: 1, trustedProxies: [10.0.0.0/8] } }

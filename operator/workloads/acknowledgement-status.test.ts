@@ -13,6 +13,15 @@ test('takes what a sidecar says, and leaves out what it does not know', () => {
   const refused = withAccess({ error: { code: 'bundle_unsigned', message: 'm'.repeat(2000) } });
   const parsed = parseSidecarStatus(JSON.stringify(refused));
   assert.deepEqual(parsed.bundles.access?.error, { code: 'bundle_unsigned', message: 'm'.repeat(1024) });
+  const issuing = { ...good, bundles: { ...good.bundles, issuer: { ...access, serial: 9 } } };
+  assert.deepEqual(parseSidecarStatus(JSON.stringify(issuing)), issuing);
+  const { issuer: _, ...before } = good.bundles;
+  assert.deepEqual(parseSidecarStatus(JSON.stringify({ ...good, bundles: before })), good);
+  const stale = { ...good, staleJwks: { 'https://login.example/jwks': 7, 'https://\u0007.example/': null } };
+  assert.deepEqual(parseSidecarStatus(JSON.stringify(stale)).staleJwks, {
+    'https://login.example/jwks': 7,
+    'https:// .example/': null,
+  });
   const { notReady, ...older } = good;
   assert.deepEqual(parseSidecarStatus(JSON.stringify(older)), { ...older, notReady: [] });
   const long = { ...good, notReady: ['r'.repeat(400), 'red \u001b[31m, \u202e, two\nlines'] };
@@ -33,6 +42,11 @@ test('refuses every answer that a sidecar does not give', async (t) => {
     'key sets without end': {
       ...good,
       keySets: Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`a/${i}`, 1])),
+    },
+    'ages as text': { ...good, staleJwks: { 'https://login.example/': 'old' } },
+    'stale issuers without end': {
+      ...good,
+      staleJwks: Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`https://${i}.example/`, 1])),
     },
     'draining as text': { ...good, draining: 'no' },
     'reasons as text': { ...good, notReady: 'AddressInUse' },

@@ -1,13 +1,14 @@
 import { type BundleState, MAX_REASON_LENGTH, MAX_REASONS, type SidecarStatus } from '../../runtime/sidecar-status.ts';
 
 const MAX_KEY_SETS = 256;
+const MAX_STALE = 64;
 /** Also what makes a terminal do things, or text read backwards. */
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 const CODE = /^[a-z][a-z0-9_]{0,63}$/;
 
 /**
  * What a pod says at /status. A pod may say anything: members of another type make the whole answer void, texts are cut,
- * and members that this version does not know are left out. A sidecar of an older version says no `notReady`: none. Throws a SyntaxError or TypeError that says what is wrong.
+ * and members that this version does not know are left out. A sidecar of an older version says no `notReady` and no `bundles.issuer`: none. Throws a SyntaxError or TypeError that says what is wrong.
  */
 export function parseSidecarStatus(text: string): SidecarStatus {
   const status = objectAt(JSON.parse(text), 'status');
@@ -18,11 +19,34 @@ export function parseSidecarStatus(text: string): SidecarStatus {
   return {
     uid: textAt(status['uid'], 'uid', 64),
     version: textAt(status['version'], 'version', 64),
-    bundles: { access: bundleAt(bundles['access'], 'access'), limits: bundleAt(bundles['limits'], 'limits') },
+    bundles: {
+      access: bundleAt(bundles['access'], 'access'),
+      limits: bundleAt(bundles['limits'], 'limits'),
+      issuer: bundleAt(bundles['issuer'] ?? null, 'issuer'),
+      ...candidateAt(bundles, 'candidateAccess'),
+      ...candidateAt(bundles, 'candidateLimits'),
+    },
     keySets: Object.fromEntries(keySets.map(([name, serial]) => [name.slice(0, 512), countAt(serial, 'a key set')])),
+    ...staleJwksAt(status['staleJwks']),
     draining: status['draining'],
     notReady: reasonsAt(status['notReady'] ?? []),
   };
+}
+
+function staleJwksAt(value: unknown): Pick<SidecarStatus, 'staleJwks'> {
+  if (value === undefined) return {};
+  const entries = Object.entries(objectAt(value, 'staleJwks'));
+  if (entries.length > MAX_STALE) throw new TypeError(`staleJwks has more than ${MAX_STALE} members`);
+  const staleJwks = entries.map(([uri, age]): [string, number | null] => [
+    uri.slice(0, 256).replace(INVISIBLE, ' '),
+    age === null ? null : countAt(age, 'an age'),
+  ]);
+  return { staleJwks: Object.fromEntries(staleJwks) };
+}
+
+function candidateAt(bundles: Readonly<Record<string, unknown>>, member: 'candidateAccess' | 'candidateLimits') {
+  const state = bundleAt(bundles[member] ?? null, member);
+  return state === null ? {} : { [member]: state };
 }
 
 function bundleAt(value: unknown, place: string): BundleState | null {

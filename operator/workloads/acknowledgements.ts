@@ -243,10 +243,12 @@ export class Acknowledgements {
 
 /** Everything about a pod's answer that anybody may want to know of. */
 function pictureOf({ status, silent }: InjectedPod): string {
-  const states = [status?.bundles.access, status?.bundles.limits];
+  const { access, limits, issuer, candidateAccess, candidateLimits } = status?.bundles ?? {};
+  const states = [access, limits, issuer, candidateAccess, candidateLimits];
   return JSON.stringify([
     silent,
     status?.keySets,
+    Object.keys(status?.staleJwks ?? {}).sort(),
     states.map((state) => [state?.serial, state?.hash, state?.error?.code]),
   ]);
 }

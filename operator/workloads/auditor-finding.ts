@@ -35,8 +35,10 @@ const CHANGES: Readonly<Record<InjectionChange, string>> = {
   Removed: 'nothing asks for the sidecar any more',
   AccessPolicy: 'another AccessPolicy is asked for',
   RateLimitPolicy: 'another RateLimitPolicy is asked for',
+  Candidates: 'other policies are to be tried',
   Capture: 'another capture is asked for',
   IssueTokens: 'whether it issues tokens has changed',
+  TlsSecret: 'another certificate is asked for, or none',
   Ports: 'other ports are to be guarded',
   BundleKey: 'the key that signs bundles was replaced',
   Refusal: 'what it refuses all traffic for was resolved, or came up',
@@ -86,11 +88,21 @@ function auditInjected(input: AuditInput, injected: Injected): Finding | null {
 
 function restartFor(input: AuditInput, coverage: Coverage, settings: CoverageSettings): Finding['restart'] {
   const namespace = input.pod.metadata.namespace ?? '';
-  const { accessPolicy, rateLimitPolicy, capture, rollout } = settings;
+  const { accessPolicy, rateLimitPolicy, capture, issueTokens, rollout } = settings;
   const policies: PolicyKey[] = [{ kind: 'Access', namespace, name: accessPolicy }];
   if (rateLimitPolicy !== null) policies.push({ kind: 'Limits', namespace, name: rateLimitPolicy });
   const ports = coverage.ports.map(({ port }) => port);
-  const wanted = JSON.stringify([accessPolicy, rateLimitPolicy, capture, ports, coverage.reason, input.bundleKey]);
+  const { reason } = coverage;
+  const wanted = JSON.stringify([
+    accessPolicy,
+    rateLimitPolicy,
+    capture,
+    issueTokens,
+    ports,
+    reason,
+    input.bundleKey,
+    settings.candidates,
+  ]);
   return { wanted, rollout, policies };
 }
 

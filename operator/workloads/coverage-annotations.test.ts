@@ -18,8 +18,6 @@ const values: readonly CoverageCase[] = [
       'portcullis.dev/acces-policy: there is no such annotation; did you mean portcullis.dev/access-policy?',
     ],
     ['issue-tokens', 'yes', '"yes" is of no use: write "true" or "false"'],
-    ['tls-secret', 'x', 'not available yet'],
-    ['tls-issuer', 'x', 'not available yet'],
     ['bind-env', 'HOST', 'portcullis.dev/bind-env does nothing in Takeover: add portcullis.dev/capture: Bind'],
   ].map(([annotation = '', value = '', warning = '']) => ({
     name: `${annotation}: ${value}`,

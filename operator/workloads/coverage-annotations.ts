@@ -2,6 +2,7 @@ import { ANNOTATIONS, OWN_ANNOTATIONS } from '../../policy/api/names.ts';
 import { didYouMean } from '../../policy/api/nearest.ts';
 import type { KubeObject } from '../kube/objects.ts';
 import type { CoverageSettings } from './coverage.ts';
+import { readIssuer } from './coverage-tls.ts';
 
 /** What the annotations of one object ask for; a setting is absent when its annotation is, or when its value is of no use. */
 export interface Asked {
@@ -16,25 +17,32 @@ export interface Asked {
   readonly requiredSecrets: CoverageSettings['requiredSecrets'];
   /** Why no pod can be admitted: the name of a policy that no policy can have; null: it is not so. */
   readonly misnamed: string | null;
+  /** `tls-issuer`, as written; null: none is named. */
+  readonly tlsIssuer: string | null;
+  /** Why no pod can be admitted that is guarded: TLS is asked for in a way that none can have, and plain HTTP is no answer; null: it is not so. */
+  readonly badTls: string | null;
   /** Sentences for people. */
   readonly warnings: readonly string[];
 }
 
 /** The settings that take one value. */
 export type AskedSettings = {
-  [K in SettingName]: NonNullable<CoverageSettings[K]>;
+  [K in SettingName]: K extends keyof CoverageSettings ? NonNullable<CoverageSettings[K]> : string;
 };
 
 /** Names of the settings that take one value, as in `ANNOTATIONS`. */
 export const SETTING_NAMES = [
   'accessPolicy',
   'rateLimitPolicy',
+  'candidateAccessPolicy',
+  'candidateRateLimitPolicy',
   'capture',
   'bindEnv',
   'harden',
   'rollout',
   'networkPolicy',
   'issueTokens',
+  'tlsSecret',
 ] as const;
 
 type SettingName = (typeof SETTING_NAMES)[number];
@@ -47,6 +55,7 @@ interface Reader<T> {
 }
 
 const POLICY_NAME = /^[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$/;
+const SECRET_NAME = /^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$/;
 const SECRET_KEY = /^([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)\/([A-Za-z0-9._-]{1,253})$/;
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const PORT = /^(?:[0-9]{1,5}|[a-z0-9-]*[a-z][a-z0-9-]*)$/;
@@ -70,6 +79,14 @@ const READERS: { readonly [K in SettingName]: Reader<AskedSettings[K]> } = {
     read: name,
     write: 'write the name of a RateLimitPolicy, such as standard; no pod is admitted until then',
   },
+  candidateAccessPolicy: {
+    read: name,
+    write: 'write the name of an AccessPolicy, such as orders-next; none is tried until then',
+  },
+  candidateRateLimitPolicy: {
+    read: name,
+    write: 'write the name of a RateLimitPolicy, such as standard-next; none is tried until then',
+  },
   capture: { read: oneOf('Takeover', 'Bind'), write: 'write Takeover or Bind; the default holds until then' },
   bindEnv: {
     read: (text) => (VARIABLE.test(text) ? text : undefined),
@@ -85,12 +102,13 @@ const READERS: { readonly [K in SettingName]: Reader<AskedSettings[K]> } = {
     read: (text) => (text === 'true' || text === 'false' ? text === 'true' : undefined),
     write: 'write "true" or "false"; the pods issue none until then',
   },
+  tlsSecret: {
+    read: (text) => (SECRET_NAME.test(text) ? text : undefined),
+    write: 'write the name of a Secret, such as orders-tls; no pod is admitted until then',
+  },
 };
 
-/** Annotations of the API that do nothing yet. */
-const NOT_YET = ['portcullis.dev/tls-secret', 'portcullis.dev/tls-issuer'];
-
-const LISTS_AND_FLAGS = [ANNOTATIONS.skipPorts, ANNOTATIONS.requiredSecrets, ANNOTATIONS.inject];
+const LISTS_AND_FLAGS = [ANNOTATIONS.skipPorts, ANNOTATIONS.requiredSecrets, ANNOTATIONS.inject, ANNOTATIONS.tlsIssuer];
 const KNOWN: readonly string[] = [...SETTING_NAMES.map((setting) => ANNOTATIONS[setting]), ...LISTS_AND_FLAGS];
 const IGNORED: readonly string[] = Object.values(OWN_ANNOTATIONS);
 
@@ -107,11 +125,11 @@ export function readAnnotations(holder: string, annotations: KubeObject['metadat
       annotation.startsWith('portcullis.dev/') && !KNOWN.includes(annotation) && !IGNORED.includes(annotation),
   );
   for (const annotation of unknown.slice(0, MOST_UNKNOWN)) {
-    if (NOT_YET.includes(annotation)) warn(annotation, 'is not available yet and does nothing; remove it');
-    else warn(annotation, `there is no such annotation${didYouMean(annotation, KNOWN)}`);
+    warn(annotation, `there is no such annotation${didYouMean(annotation, KNOWN)}`);
   }
 
   let misnamed: string | null = null;
+  let badTls: string | null = null;
   const settings: Partial<Record<SettingName, string | boolean>> = {};
   for (const setting of SETTING_NAMES) {
     const text = annotations[ANNOTATIONS[setting]];
@@ -124,7 +142,17 @@ export function readAnnotations(holder: string, annotations: KubeObject['metadat
     else {
       const warning = warn(ANNOTATIONS[setting], `${JSON.stringify(text)} is of no use: ${write}`);
       if (setting === 'accessPolicy' || setting === 'rateLimitPolicy') misnamed ??= warning;
+      if (setting === 'tlsSecret') badTls ??= warning;
     }
+  }
+
+  const issuer = annotations[ANNOTATIONS.tlsIssuer];
+  const isIssuer = issuer !== undefined && readIssuer(issuer) !== undefined;
+  if (issuer !== undefined && !isIssuer) {
+    badTls ??= warn(
+      ANNOTATIONS.tlsIssuer,
+      `${JSON.stringify(issuer)} is of no use: write the name of an Issuer of cert-manager, such as internal-ca, or ClusterIssuer/NAME; no pod is admitted until then`,
+    );
   }
 
   const inject = annotations[ANNOTATIONS.inject];
@@ -165,6 +193,8 @@ export function readAnnotations(holder: string, annotations: KubeObject['metadat
     skipPorts,
     requiredSecrets,
     misnamed,
+    tlsIssuer: isIssuer ? issuer : null,
+    badTls,
     warnings,
   };
 }

@@ -30,6 +30,7 @@ const cases: readonly [
   ['limits are added', { services: [service('web', { ...ASK, 'rate-limit-policy': 'x' })] }, ['RateLimitPolicy']],
   ['the capture', { services: [service('web', { ...ASK, capture: 'Bind' })] }, ['Capture']],
   ['tokens are issued', { services: [service('web', { ...ASK, 'issue-tokens': 'true' })] }, ['IssueTokens']],
+  ['a certificate', { services: [service('web', { ...ASK, 'tls-secret': 'web-tls' })] }, ['TlsSecret']],
   ['ports', { services: [service('web', { ...ASK, capture: 'Bind' }, NUMERIC)] }, ['Capture', 'Ports']],
   ['a port that is now numeric', { services: [service('web', ASK, NUMERIC)] }, ['Ports', 'Refusal']],
   ['the bundle key', {}, ['BundleKey'], 'BBBB'],
@@ -40,7 +41,12 @@ const cases: readonly [
 ];
 
 function injectedPod(input: CoverageInput): { running: Pod; injected: Injected } {
-  const options = { namespace: 'shop', sidecar: TEMPLATE, bundleKey: KEY, serials: { access: 0, limits: 0 } };
+  const options = {
+    namespace: 'shop',
+    sidecar: TEMPLATE,
+    bundleKey: KEY,
+    serials: { access: 0, limits: 0, issuer: 0 },
+  };
   const running = injectPod(input.pod, coverageOf(input), options);
   return { running, injected: JSON.parse(running.metadata.annotations?.['portcullis.dev/injected'] ?? '') };
 }

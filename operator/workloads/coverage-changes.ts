@@ -9,8 +9,10 @@ export type InjectionChange =
   | 'Removed'
   | 'AccessPolicy'
   | 'RateLimitPolicy'
+  | 'Candidates'
   | 'Capture'
   | 'IssueTokens'
+  | 'TlsSecret'
   | 'Ports'
   | 'BundleKey'
   | 'Refusal';
@@ -30,8 +32,10 @@ export function injectionChanges(input: CoverageInput, injected: Injected, bundl
   const changes: readonly [InjectionChange, boolean][] = [
     ['AccessPolicy', now.settings.accessPolicy !== injected.accessPolicy],
     ['RateLimitPolicy', now.settings.rateLimitPolicy !== injected.rateLimitPolicy],
+    ['Candidates', JSON.stringify(now.settings.candidates) !== JSON.stringify(injected.candidates)],
     ['Capture', now.settings.capture !== injected.capture],
     ['IssueTokens', now.settings.issueTokens !== injected.issueTokens],
+    ['TlsSecret', now.settings.tlsSecret !== injected.tlsSecret],
     ['Ports', ports(now.ports) !== ports(injected.ports)],
     ['BundleKey', bundleKey !== injected.bundleKey],
     ['Refusal', refusalsOf(now).join() !== injected.refuse.join()],

@@ -2,7 +2,8 @@ import type { Capture } from '../config.ts';
 import type { Namespace, Service } from '../kube/objects.ts';
 import { readAnnotations } from './coverage-annotations.ts';
 import { headlessInTakeover, isHeadless, isHttp, numericTargetPort, targetOf } from './coverage-ports.ts';
-import { namespacePolicy, RATE_LIMITS_ALONE, refusedOptOuts, resolveSettings } from './coverage-settings.ts';
+import { guardsNothingAlone, namespacePolicy, refusedOptOuts, resolveSettings } from './coverage-settings.ts';
+import { TLS_ALONE } from './coverage-tls.ts';
 
 /**
  * What is wrong with a Service that asks for protection, as sentences for who applies it: before a pod exists to show it. Empty: nothing
@@ -20,7 +21,9 @@ export function serviceWarnings(service: Service, namespace: Namespace, defaultC
   if (required) all.push(...refusedOptOuts([asked], ofNamespace));
 
   if (settings.accessPolicy === undefined) {
-    if (asked.settings.rateLimitPolicy !== undefined) all.push(RATE_LIMITS_ALONE);
+    const alone = guardsNothingAlone(asked.settings);
+    if (alone !== null) all.push(alone);
+    if (asked.settings.tlsSecret !== undefined || asked.tlsIssuer !== null) all.push(TLS_ALONE);
     return all;
   }
   const { type, selector, ports = [] } = service.spec ?? {};

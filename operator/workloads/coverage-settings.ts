@@ -1,6 +1,7 @@
 import { ANNOTATIONS, LABELS } from '../../policy/api/names.ts';
 import type { Namespace } from '../kube/objects.ts';
 import { type Asked, type AskedSettings, SETTING_NAMES } from './coverage-annotations.ts';
+import { CANDIDATE_SETTINGS } from './coverage-candidates.ts';
 
 /** How much a namespace leaves to those who work in it. */
 export interface NamespacePolicy {
@@ -47,7 +48,10 @@ export function resolveSettings(pod: Asked, services: readonly Asked[], namespac
     settings[setting] = value;
     const differs = (asked: Asked): boolean => asked.settings[setting] !== value;
     const other = tiers[0]?.find(differs);
-    if (other) {
+    if (other && CANDIDATE_SETTINGS.some((candidate) => candidate === setting)) {
+      delete settings[setting];
+      warnings.push(`${annotation}: ${says(first)}, ${says(other)}: none is tried; write the same on both`);
+    } else if (other) {
       conflict ??= `Conflicted: ${annotation}: ${says(first)}, ${says(other)}, and a pod has one sidecar; write the same on both, or write it on the pod template`;
     }
     if (first !== namespace || !required) continue;
@@ -57,8 +61,14 @@ export function resolveSettings(pod: Asked, services: readonly Asked[], namespac
   return { settings: settings as Partial<AskedSettings>, conflict, warnings };
 }
 
-/** What to say of limits without an access policy, which do nothing. */
-export const RATE_LIMITS_ALONE = `${ANNOTATIONS.rateLimitPolicy} alone guards nothing: add ${ANNOTATIONS.accessPolicy}: NAME`;
+/** What to say of annotations that do nothing without an access policy; null: there are none. */
+export function guardsNothingAlone(settings: Partial<AskedSettings>): string | null {
+  const alone = (['rateLimitPolicy', ...CANDIDATE_SETTINGS] as const).find(
+    (setting) => settings[setting] !== undefined,
+  );
+  if (alone === undefined) return null;
+  return `${ANNOTATIONS[alone]} alone guards nothing: add ${ANNOTATIONS.accessPolicy}: NAME`;
+}
 
 /** What those near the pod ask to be left out, and a Required namespace refuses; one sentence each. */
 export function refusedOptOuts(nearer: readonly Asked[], namespace: Asked): string[] {

@@ -1,8 +1,10 @@
 import { ANNOTATIONS } from '../../policy/api/names.ts';
+import type { CandidateNames } from '../../runtime/sidecar-arguments.ts';
 import type { Capture } from '../config.ts';
 import { hasSidecar } from '../injection/injected.ts';
 import type { Namespace, Pod, Service } from '../kube/objects.ts';
 import { type Asked, readAnnotations } from './coverage-annotations.ts';
+import { candidatesOf } from './coverage-candidates.ts';
 import {
   everyPort,
   headlessInTakeover,
@@ -12,7 +14,8 @@ import {
   selects,
   targetedPorts,
 } from './coverage-ports.ts';
-import { namespacePolicy, RATE_LIMITS_ALONE, refusedOptOuts, resolveSettings } from './coverage-settings.ts';
+import { guardsNothingAlone, namespacePolicy, refusedOptOuts, resolveSettings } from './coverage-settings.ts';
+import { ISSUER_ON_POD, withIssuedSecret, withNamespaceIssuer } from './coverage-tls.ts';
 
 /**
  * Why a pod is not guarded, or is guarded by refusing everything; a closed list, each explained in docs/injection.md.
@@ -64,6 +67,8 @@ export interface CoveredPort {
 export interface CoverageSettings {
   readonly accessPolicy: string;
   readonly rateLimitPolicy: string | null;
+  /** Policies that are only tried; absent: none is. */
+  readonly candidates?: CandidateNames;
   readonly capture: Capture;
   /** With Bind: the variable that makes the app listen on 127.0.0.1; null: none asked. */
   readonly bindEnv: string | null;
@@ -72,6 +77,8 @@ export interface CoverageSettings {
   readonly networkPolicy: 'Generate' | null;
   /** Whether the sidecar issues tokens, as the policy's `tokens` says. */
   readonly issueTokens: boolean;
+  /** Secret with the certificate that the sidecar shows; null: it speaks plain HTTP. */
+  readonly tlsSecret: string | null;
   readonly requiredSecrets: readonly { readonly secret: string; readonly key: string }[];
 }
 
@@ -108,15 +115,19 @@ export function coverageOf(input: CoverageInput): Coverage {
   warnings.push(...found.warnings);
   if (ports.length === 0 && !isLost) return leftAlone({ reason: 'NothingToGuard' }, skippedPorts, warnings);
 
+  const candidates = candidatesOf(resolved.settings);
+  warnings.push(...candidates.warnings);
   const settings: CoverageSettings = {
     accessPolicy: resolved.settings.accessPolicy!,
     rateLimitPolicy: resolved.settings.rateLimitPolicy ?? null,
+    ...candidates.asked,
     capture,
     bindEnv: capture === 'Bind' ? (resolved.settings.bindEnv ?? null) : null,
     harden: resolved.settings.harden ?? null,
     rollout: resolved.settings.rollout ?? 'Report',
     networkPolicy: resolved.settings.networkPolicy ?? null,
     issueTokens: resolved.settings.issueTokens ?? false,
+    tlsSecret: resolved.settings.tlsSecret ?? null,
     requiredSecrets: asked.sources.flatMap(({ requiredSecrets }) => requiredSecrets),
   };
   const refusal = whyRefused(input, settings, resolved.conflict, ports);
@@ -154,7 +165,8 @@ function whyLeftAlone({ pod, namespace }: CoverageInput, asked: WhoAsks): LeftAl
   if (asked.asking === null) {
     if (asked.optedOut) return { reason: 'OptedOut' };
     const hasPorts = asked.selecting.length > 0 || everyPort(pod, [], 'Takeover').ports.length > 0;
-    const because = asked.resolved.settings.rateLimitPolicy === undefined ? {} : { because: RATE_LIMITS_ALONE };
+    const alone = guardsNothingAlone(asked.resolved.settings);
+    const because = alone === null ? {} : { because: alone };
     if (!required || !hasPorts) return { reason: 'NotAsked', ...because };
     const deny = `namespace ${namespace.metadata.name} is labelled Required and names no policy: annotate it with ${ANNOTATIONS.accessPolicy}: NAME`;
     return { reason: 'NotAsked', deny };
@@ -224,16 +236,20 @@ function whoAsks({ pod, namespace, services }: CoverageInput) {
     .filter((service) => selects(service, pod))
     .map((service) => ({
       service,
-      asked: readAnnotations(`Service ${service.metadata.name}`, service.metadata.annotations),
+      asked: withIssuedSecret(
+        service.metadata.name,
+        readAnnotations(`Service ${service.metadata.name}`, service.metadata.annotations),
+      ),
     }));
   const sources = [ofPod, ...selecting.map(({ asked }) => asked), ofNamespace];
   const taking = required ? selecting : selecting.filter(({ asked }) => !asked.optOut);
-  const resolved = resolveSettings(
+  const given = resolveSettings(
     ofPod,
     taking.map(({ asked }) => asked),
     ofNamespace,
     required,
   );
+  const resolved = withNamespaceIssuer(given, ofPod, taking, ofNamespace, required);
 
   const byNamespace = asksForPolicy(ofNamespace) && (required || (!ofNamespace.optOut && taking.length > 0));
   const byService = taking.filter(({ asked }) => asksForPolicy(asked));
@@ -252,8 +268,7 @@ function whoAsks({ pod, namespace, services }: CoverageInput) {
     disabled: label.word === 'Disabled',
     resolved,
     optedOut: sources.some(asksForPolicy) && sources.some(({ optOut }) => optOut) && !required,
-    misnamed:
-      [ofPod, ...taking.map(({ asked }) => asked), ofNamespace].find(({ misnamed }) => misnamed)?.misnamed ?? null,
+    misnamed: whyMisnamed(ofPod, [...taking.map(({ asked }) => asked), ofNamespace]),
     warnings: [
       ...label.warnings,
       ...sources.flatMap((asked) => asked.warnings),
@@ -261,6 +276,14 @@ function whoAsks({ pod, namespace, services }: CoverageInput) {
       ...(required ? refusedOptOuts(sources.slice(0, -1), ofNamespace) : []),
     ],
   };
+}
+
+/** Why no pod can be admitted: names that none can have. */
+function whyMisnamed(pod: Asked, others: readonly Asked[]): string | null {
+  const all = [pod, ...others];
+  const policy = all.find(({ misnamed }) => misnamed !== null);
+  if (policy !== undefined) return policy.misnamed;
+  return pod.tlsIssuer === null ? (all.find(({ badTls }) => badTls !== null)?.badTls ?? null) : ISSUER_ON_POD;
 }
 
 /** A name that no policy can have is asked for too. */

@@ -2,17 +2,21 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   enforcementOf,
+  isJudged,
   type PolicyKey,
   podEnforcement,
   policiesOf,
   runningBundle,
   type Standing,
+  staleJwksOf,
   standingOf,
+  standingToBoth,
   whyNotReady,
 } from './enforcement.ts';
 import { exampleStatus, INJECTED } from './testing/example-pods.ts';
 
 const policy: PolicyKey = { kind: 'Access', namespace: 'shop', name: 'orders' };
+const issuer: PolicyKey = { ...policy, kind: 'Issuer' };
 const limits: PolicyKey = { kind: 'Limits', namespace: 'shop', name: 'standard' };
 const expected = { serial: 7, hash: 'ab' };
 const error = { code: 'bundle_unsigned', message: 'x' };
@@ -42,6 +46,27 @@ test('how a pod stands to a bundle', async (t) => {
   }
 });
 
+test('names pods that cannot fetch the keys of an issuer outside, of the policy that they enforce', () => {
+  const stale = { ...exampleStatus(expected), staleJwks: { 'https://b.example/': null, 'https://a.example/': 700 } };
+  const pods = [
+    { pod: { metadata: { name: 'x' } }, injected: INJECTED, status: stale },
+    { pod: { metadata: { name: 'y' } }, injected: INJECTED, status: exampleStatus(expected) },
+    { pod: { metadata: { name: 'z' } }, injected: INJECTED, status: null },
+  ];
+  const staleJwks = ['x: https://a.example/', 'x: https://b.example/ (never fetched)'];
+  assert.deepEqual(staleJwksOf({ ...policy, name: INJECTED.accessPolicy }, pods), { staleJwks });
+  assert.deepEqual(staleJwksOf({ ...policy, name: 'only-tried' }, pods), {});
+  assert.deepEqual(staleJwksOf(limits, pods), {});
+  assert.deepEqual(staleJwksOf(policy, pods.slice(1)), {});
+});
+
+test('a pod is judged by what is expected of it, with or without what it signs by', () => {
+  const all = [policy, limits, issuer];
+  assert.equal(isJudged(all, [{ policy }, { policy: limits }]), true);
+  assert.equal(isJudged(all, [{ policy }, { policy: issuer }]), false);
+  assert.equal(isJudged(all, []), false);
+});
+
 test('sums up a policy, names those that lag behind', () => {
   const pods = [
     { name: 'c', standing: { kind: 'Waiting', detail: 'runs serial 6' } },
@@ -62,9 +87,35 @@ test('sums up a policy, names those that lag behind', () => {
 test('which policies a pod is under, and what it runs of them', () => {
   assert.deepEqual(policiesOf('shop', { ...INJECTED, rateLimitPolicy: 'standard' }), [policy, limits]);
   assert.deepEqual(policiesOf('shop', INJECTED), [policy]);
+  assert.deepEqual(policiesOf('shop', { ...INJECTED, issueTokens: true }), [policy, issuer]);
   assert.deepEqual(runningBundle(policy, loaded({})), expected);
   assert.equal(runningBundle(policy, loaded({ serial: 0 })), null);
   assert.equal(runningBundle(limits, loaded({})), null);
+  const status = exampleStatus(expected);
+  const { access } = status.bundles;
+  assert.deepEqual(
+    runningBundle(issuer, { ...status, bundles: { access: null, limits: null, issuer: access } }),
+    expected,
+  );
+  assert.equal(runningBundle(issuer, status), null);
+});
+
+test('a pod that issues tokens is current when it also signs by what it should', () => {
+  const [current, waiting, refused]: readonly Standing[] = [
+    { kind: 'Current' },
+    { kind: 'Waiting', detail: 'runs serial 6' },
+    { kind: 'Refused', code: 'bundle_unsigned' },
+  ];
+  const table = [
+    [current, null, current],
+    [current, current, current],
+    [waiting, current, waiting],
+    [refused, waiting, refused],
+    [current, waiting, { kind: 'Waiting', detail: 'runs serial 6 (issuer bundle)' }],
+    [current, refused, refused],
+  ] as const;
+  for (const [access, issuing, both] of table)
+    assert.deepEqual(standingToBoth(access!, issuing as Standing | null), both);
 });
 
 test('what a sidecar says against itself counts while it answers, and does not only drain', () => {

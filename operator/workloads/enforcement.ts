@@ -1,11 +1,15 @@
 import type { Bundle } from '../../policy/bundle/types.ts';
 import type { SidecarStatus } from '../../runtime/sidecar-status.ts';
 import type { Injected } from '../injection/injected.ts';
+import type { Pod } from '../kube/objects.ts';
 
-/** Which of the two kinds of bundle. */
+/** Which kind of bundle. */
 export type BundleKind = Bundle['kind'];
 
-/** One policy, by the kind of its bundle. */
+/** The kind that every policy has a bundle of, and that the policy goes by. */
+export type PolicyBundleKind = Exclude<BundleKind, 'Issuer'>;
+
+/** One bundle of a policy. An AccessPolicy may have two, of kinds Access and Issuer. */
 export interface PolicyKey {
   readonly kind: BundleKind;
   readonly namespace: string;
@@ -23,9 +27,13 @@ export interface ExpectedBundle {
 export interface Enforcement {
   /** Counted pods that the policy was injected for. */
   readonly matched: number;
+  /** Of these, pods that only try it; absent: none does. */
+  readonly candidates?: number;
   /** Of these, pods that run exactly this bundle. */
   readonly current: number;
   readonly stale: number;
+  /** Pods that verify tokens by old keys of an issuer outside, or by none, each with the URI. Sorted; absent: there are none. */
+  readonly staleJwks?: readonly string[];
   /** Pods that do not run it yet, each with what it does instead. Sorted. */
   readonly waiting: readonly string[];
   /** Pods that refused the newest file they saw, each with the code. Sorted. */
@@ -41,13 +49,23 @@ export type Standing =
   | { readonly kind: 'Refused'; readonly code: string };
 
 /** The resource that a kind of bundle is made of. */
-export const POLICY_KINDS = { Access: 'AccessPolicy', Limits: 'RateLimitPolicy' } as const;
+export const POLICY_KINDS = { Access: 'AccessPolicy', Limits: 'RateLimitPolicy', Issuer: 'AccessPolicy' } as const;
 
-/** The policies that a pod was injected for. */
+/** The bundles that a pod was injected for. */
 export function policiesOf(namespace: string, injected: Injected): readonly PolicyKey[] {
-  const access: PolicyKey = { kind: 'Access', namespace, name: injected.accessPolicy };
-  if (injected.rateLimitPolicy === null) return [access];
-  return [access, { kind: 'Limits', namespace, name: injected.rateLimitPolicy }];
+  const { accessPolicy, rateLimitPolicy, issueTokens, candidates } = injected;
+  return [
+    { kind: 'Access', namespace, name: accessPolicy },
+    ...(rateLimitPolicy === null ? [] : [{ kind: 'Limits', namespace, name: rateLimitPolicy } as const]),
+    ...(issueTokens ? [{ kind: 'Issuer', namespace, name: accessPolicy } as const] : []),
+    ...(candidates?.accessPolicy ? [{ kind: 'Access', namespace, name: candidates.accessPolicy } as const] : []),
+    ...(candidates?.rateLimitPolicy ? [{ kind: 'Limits', namespace, name: candidates.rateLimitPolicy } as const] : []),
+  ];
+}
+
+/** Whether a pod only tries a policy that it was injected for. */
+export function isOnlyTried({ kind, name }: PolicyKey, { accessPolicy, rateLimitPolicy }: Injected): boolean {
+  return kind === 'Limits' ? name !== rateLimitPolicy : name !== accessPolicy;
 }
 
 /** A policy as one string, for maps. */
@@ -79,26 +97,65 @@ export function standingOf(
 }
 
 function bundleState(policy: PolicyKey, status: SidecarStatus | null) {
-  const state = policy.kind === 'Access' ? status?.bundles.access : status?.bundles.limits;
-  return state && state.name === policy.name && state.namespace === policy.namespace ? state : null;
+  const states = STATUS_MEMBERS[policy.kind].map((member) => status?.bundles[member]);
+  return states.find((state) => state?.name === policy.name && state.namespace === policy.namespace) ?? null;
+}
+
+const STATUS_MEMBERS = {
+  Access: ['access', 'candidateAccess'],
+  Limits: ['limits', 'candidateLimits'],
+  Issuer: ['issuer'],
+} as const;
+
+/** How a pod stands to the bundle of an AccessPolicy and, where it issues tokens, to what it signs by. */
+export function standingToBoth(access: Standing, issuer: Standing | null): Standing {
+  if (access.kind !== 'Current' || issuer === null) return access;
+  return issuer.kind === 'Waiting' ? { kind: 'Waiting', detail: `${issuer.detail} (issuer bundle)` } : issuer;
+}
+
+/** What pods that enforce an AccessPolicy say of the keys of issuers outside. */
+export function staleJwksOf(
+  policy: PolicyKey,
+  pods: readonly { readonly pod: Pod; readonly injected: Injected; readonly status: SidecarStatus | null }[],
+): Pick<Enforcement, 'staleJwks'> {
+  if (policy.kind !== 'Access') return {};
+  const staleJwks = pods
+    .filter(({ injected }) => !isOnlyTried(policy, injected))
+    .flatMap(({ pod, status }) =>
+      Object.entries(status?.staleJwks ?? {}).map(
+        // Without its age: a condition that changes each minute says nothing.
+        ([uri, age]) => `${pod.metadata.name}: ${uri}${age === null ? ' (never fetched)' : ''}`,
+      ),
+    );
+  return staleJwks.length === 0 ? {} : { staleJwks: staleJwks.sort() };
+}
+
+/** Whether of each policy a bundle is expected, so that a pod can be judged. Most have none that tokens are signed by. */
+export function isJudged(
+  policies: readonly PolicyKey[],
+  standings: readonly { readonly policy: PolicyKey }[],
+): boolean {
+  return policies.every((policy) => policy.kind === 'Issuer' || standings.some((known) => known.policy === policy));
 }
 
 /** Sums up how the counted pods of a policy stand. */
 export function enforcementOf(
-  pods: Iterable<{ readonly name: string; readonly standing: Standing }>,
+  pods: Iterable<{ readonly name: string; readonly standing: Standing; readonly isCandidate?: boolean }>,
   restartRequired: readonly string[],
 ): Enforcement {
   const waiting: string[] = [];
   const refused: string[] = [];
   let matched = 0;
-  for (const { name, standing } of pods) {
+  let candidates = 0;
+  for (const { name, standing, isCandidate } of pods) {
     matched++;
+    if (isCandidate) candidates++;
     if (standing.kind === 'Waiting') waiting.push(`${name}: ${standing.detail}`);
     if (standing.kind === 'Refused') refused.push(`${name}: ${standing.code}`);
   }
   const stale = waiting.length + refused.length;
   const lists = { waiting: waiting.sort(), refused: refused.sort(), restartRequired: restartRequired.toSorted() };
-  return { matched, current: matched - stale, stale, ...lists };
+  return { matched, ...(candidates > 0 && { candidates }), current: matched - stale, stale, ...lists };
 }
 
 /** What a sidecar says against itself may begin with a condition's reason, or be one. */
@@ -123,7 +180,8 @@ export function podEnforcement(
     const isRefused = standings.some(({ standing }) => standing.kind === 'Refused');
     return { status: 'False', reason: isRefused ? 'Refused' : 'Progressing', message: notReady };
   }
-  const title = ({ kind, name }: PolicyKey): string => `${POLICY_KINDS[kind]} ${name}`;
+  const title = ({ kind, name }: PolicyKey): string =>
+    `${kind === 'Issuer' ? 'issuer bundle of ' : ''}${POLICY_KINDS[kind]} ${name}`;
   for (const { policy, standing } of standings) {
     if (standing.kind === 'Refused') {
       const message = `the sidecar refused the newest bundle of ${title(policy)}: ${standing.code}; its log says why`;

@@ -129,8 +129,8 @@ function openRanges(closed: readonly number[]): { protocol: string; port: number
   return ranges;
 }
 
-/** Whether a NetworkPolicy was written by us. */
-export function isOurs({ metadata }: NetworkPolicy): boolean {
+/** Whether a NetworkPolicy or Certificate was written by us. */
+export function isOurs({ metadata }: KubeObject): boolean {
   return Object.entries(MANAGED_BY).every(([label, value]) => metadata.labels?.[label] === value);
 }
 

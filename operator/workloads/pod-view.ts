@@ -1,4 +1,5 @@
 import { OWN_ANNOTATIONS, SIDECAR_CONTAINER } from '../../policy/api/names.ts';
+import type { CandidateNames } from '../../runtime/sidecar-arguments.ts';
 import { CAPTURES, type Capture } from '../config.ts';
 import { hasSidecar, type Injected } from '../injection/injected.ts';
 import type { Container, ContainerStatus, KubeObject, Node, ObjectMeta, Pod } from '../kube/objects.ts';
@@ -78,13 +79,15 @@ export function injectedOf(pod: Pod): Injected | null {
 function readInjected(value: unknown): Injected | null {
   if (typeof value !== 'object' || value === null) return null;
   const { accessPolicy, rateLimitPolicy, capture, ports, adminPort, bundleKey, image, refuse } = value as Injected;
-  // Pods of versions that could not issue tokens do not say.
-  const { issueTokens = false } = value as Partial<Injected>;
+  // Pods of older versions do not say.
+  const { issueTokens = false, tlsSecret = null, candidates } = value as Partial<Injected>;
   const good =
     isName(accessPolicy) &&
     (rateLimitPolicy === null || isName(rateLimitPolicy)) &&
     CAPTURES.includes(capture as Capture) &&
     typeof issueTokens === 'boolean' &&
+    (tlsSecret === null || isName(tlsSecret)) &&
+    (candidates === undefined || isCandidates(candidates)) &&
     isPort(adminPort) &&
     typeof bundleKey === 'string' &&
     typeof image === 'string' &&
@@ -95,8 +98,26 @@ function readInjected(value: unknown): Injected | null {
     ports.length <= MAX_PORTS &&
     ports.every((port) => isPort(port?.port) && isPort(port.listen) && (port.name === null || isName(port.name)));
   return good
-    ? { accessPolicy, rateLimitPolicy, capture, issueTokens, ports, adminPort, bundleKey, image, refuse }
+    ? {
+        accessPolicy,
+        rateLimitPolicy,
+        capture,
+        issueTokens,
+        tlsSecret,
+        ports,
+        adminPort,
+        bundleKey,
+        image,
+        refuse,
+        ...(candidates && { candidates }),
+      }
     : null;
+}
+
+function isCandidates(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { accessPolicy, rateLimitPolicy } = value as CandidateNames;
+  return [accessPolicy, rateLimitPolicy].every((policy) => policy === null || isName(policy));
 }
 
 function isName(value: unknown): value is string {

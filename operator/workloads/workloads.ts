@@ -12,15 +12,20 @@ import { type FetchStatus, httpStatusFetcher } from './acknowledgement-fetch.ts'
 import { touchIsDue } from './acknowledgement-rounds.ts';
 import { Acknowledgements, type ChangedPicture } from './acknowledgements.ts';
 import { Auditor, isAuditChange } from './auditor.ts';
+import { createCertificateKeeper } from './certificate-keeper.ts';
 import { selects } from './coverage-ports.ts';
 import {
   type Enforcement,
   type ExpectedBundle,
   enforcementOf,
+  isJudged,
+  isOnlyTried,
   type PolicyKey,
   podEnforcement,
   policyId,
+  staleJwksOf,
   standingOf,
+  standingToBoth,
   whyNotReady,
 } from './enforcement.ts';
 import { createGuard } from './guard.ts';
@@ -83,7 +88,9 @@ export class Workloads {
   readonly #patcher: PodPatcher;
   readonly #auditor: Auditor;
   readonly #protection: Protection;
-  readonly #controllers: Readonly<Record<'guard' | 'audit' | 'protect' | 'networkPolicies', Controller>>;
+  readonly #controllers: Readonly<
+    Record<'guard' | 'audit' | 'protect' | 'networkPolicies' | 'certificates', Controller>
+  >;
   readonly #unsubscribe: (() => void)[] = [];
   /** Touches of pods by the bundle they were for. */
   readonly #touches = new WeakMap<InjectedPod, { bundles: string; count: number }>();
@@ -125,6 +132,7 @@ export class Workloads {
       audit: this.#start('pod-auditor', this.#auditor.reconcile),
       protect: this.#start('pod-protection', this.#protection.reconcile, 16),
       networkPolicies: this.#start('network-policies', createNetworkPolicyKeeper({ client, ...caches, events })),
+      certificates: this.#start('certificates', createCertificateKeeper({ client, ...caches, events, excluded })),
     };
     this.#acknowledgements = new Acknowledgements({
       ...{ clock, random, pods: caches.pods, nodes: caches.nodes, keySetsOf: parts.keySetsOf },
@@ -168,14 +176,17 @@ export class Workloads {
     this.#acknowledgements.forget(policy);
   }
 
-  /** What the pods of a policy do about one bundle of it. */
-  enforcement(policy: PolicyKey, bundle: ExpectedBundle): Enforcement {
+  /** What the pods of a policy do about its bundle, and those that issue tokens about the one they sign by; null: there is none. */
+  enforcement(policy: PolicyKey, bundle: ExpectedBundle, issuer: ExpectedBundle | null = null): Enforcement {
     const counted = [...this.#acknowledgements.podsOf(policy)].filter((pod) => pod.counted);
-    const standings = counted.map(({ pod, status, silent }) => ({
-      name: pod.metadata.name,
-      standing: standingOf(policy, bundle, status, silent),
-    }));
-    return enforcementOf(standings, this.#auditor.restartRequired(policy));
+    const standings = counted.map(({ pod, injected, status, silent }) => {
+      const access = standingOf(policy, bundle, status, silent);
+      const isCandidate = isOnlyTried(policy, injected);
+      const signs = issuer !== null && injected.issueTokens && !isCandidate;
+      const issuing = signs ? standingOf({ ...policy, kind: 'Issuer' }, issuer, status, silent) : null;
+      return { name: pod.metadata.name, standing: standingToBoth(access, issuing), isCandidate };
+    });
+    return { ...enforcementOf(standings, this.#auditor.restartRequired(policy)), ...staleJwksOf(policy, counted) };
   }
 
   /** For the planner of keys: one entry for each counted pod whose policy uses the key set (`namespace/name`). */
@@ -204,7 +215,7 @@ export class Workloads {
 
   #subscribe(): void {
     const { pods, namespaces, services, networkPolicies, accessPolicies, rateLimitPolicies } = this.#parts.caches;
-    const { guard, audit, protect, networkPolicies: keeper } = this.#controllers;
+    const { guard, audit, protect, networkPolicies: keeper, certificates } = this.#controllers;
     this.#unsubscribe.push(
       pods.onChange((now, before) => {
         const pod = (now ?? before)!;
@@ -218,12 +229,14 @@ export class Workloads {
         const { name } = (now ?? before)!.metadata;
         guard.enqueue(name);
         keeper.enqueue(name);
+        certificates.enqueue(name);
         if (now && !isSameAsked(now, before)) for (const pod of pods.inNamespace(name)) audit.enqueue(nameOf(pod));
       }),
       services.onChange((now, before) => {
         const namespace = (now ?? before)!.metadata.namespace ?? '';
         guard.enqueue(namespace);
         keeper.enqueue(namespace);
+        certificates.enqueue(namespace);
         for (const pod of pods.inNamespace(namespace)) {
           if ((now && selects(now, pod)) || (before && selects(before, pod))) audit.enqueue(nameOf(pod));
         }
@@ -239,6 +252,7 @@ export class Workloads {
     for (const { metadata } of namespaces.all()) {
       guard.enqueue(metadata.name);
       keeper.enqueue(metadata.name);
+      certificates.enqueue(metadata.name);
     }
   }
 
@@ -275,19 +289,25 @@ export class Workloads {
   #isAwaited(name: string): boolean {
     const pod = this.#acknowledgements.pod(name);
     return (
-      pod?.policies.some((policy) => this.#acknowledgements.standing(pod, policy)?.standing.kind !== 'Current') ?? false
+      pod?.policies.some((policy) => {
+        const found = this.#acknowledgements.standing(pod, policy);
+        // A policy that is only tried may never come.
+        if (found === null) return policy.kind !== 'Issuer' && !isOnlyTried(policy, pod.injected);
+        return found.standing.kind !== 'Current';
+      }) ?? false
     );
   }
 
   /** Sets the pod's condition Enforced; a pod that only just began to lag behind keeps what it has. */
   #sayEnforced(pod: InjectedPod): void {
     const finding = this.#auditor.finding(pod.name);
-    const standings = pod.policies.flatMap((policy) => {
+    const enforced = pod.policies.filter((policy) => !isOnlyTried(policy, pod.injected));
+    const standings = enforced.flatMap((policy) => {
       const found = this.#acknowledgements.standing(pod, policy);
       return found ? [{ policy, ...found }] : [];
     });
     const notReady = whyNotReady(pod.status, pod.silent);
-    const isKnown = standings.length === pod.policies.length || notReady !== null;
+    const isKnown = isJudged(enforced, standings) || notReady !== null;
     const lags = notReady === null ? ['Waiting'] : ['Waiting', 'Current'];
     const isFresh = standings.some(({ standing, awaitedForMs: ms }) => lags.includes(standing.kind) && ms < LAGGARD_MS);
     if (finding === undefined && (!isKnown || isFresh)) return;

@@ -70,6 +70,11 @@ export function keySetRefsOf({ spec }: Pick<AccessPolicy, 'spec'>): { name: stri
   return spec.tokens === undefined ? used : [...used, spec.tokens.keySetRef];
 }
 
+/** Names of the Secrets of API keys and of clients that sign, in the policy's own namespace. */
+export function credentialSecretsOf({ spec: { authentication } }: Pick<AccessPolicy, 'spec'>): string[] {
+  return [...authentication.apiKeys, ...authentication.signedRequests].map(({ secretRef }) => secretRef.name);
+}
+
 /** AccessPolicy as crds/, docs/reference.md and the decoder see it. */
 export const accessPolicy: ResourceDefinition = {
   kind: 'AccessPolicy',

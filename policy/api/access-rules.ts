@@ -83,7 +83,7 @@ export const accessRules = mapOf(accessRule, {
 });
 
 interface SpecPart {
-  readonly authentication: { readonly jwt: readonly unknown[] };
+  readonly authentication: Readonly<Record<'jwt' | 'apiKeys' | 'signedRequests', readonly unknown[]>>;
   readonly roles: readonly { readonly name: string }[];
   readonly rules: Static<typeof accessRules>;
 }
@@ -108,13 +108,13 @@ export const rolesExist = ruleAbout<SpecPart>(
 /** Rules that need an identity can get one. */
 export const noIdentityWithoutTokens = ruleAbout<SpecPart>(
   {
-    cel: 'size(self.authentication.jwt) > 0 || self.rules.all(r, r.allow.exists(a, has(a.anonymous)))',
+    cel: 'size(self.authentication.jwt) + size(self.authentication.apiKeys) + size(self.authentication.signedRequests) > 0 || self.rules.all(r, r.allow.exists(a, has(a.anonymous)))',
     message:
-      'a rule needs an identity, but authentication.jwt is empty, so it can never let anyone in; add an issuer there, or anonymous: true to the rule',
+      'a rule needs an identity, but authentication is empty, so it can never let anyone in; add an issuer under authentication.jwt, apiKeys or signedRequests, or anonymous: true to the rule',
     fieldPath: '.rules',
   },
-  (spec) =>
-    spec.authentication.jwt.length > 0
+  ({ authentication: { jwt, apiKeys, signedRequests }, ...spec }) =>
+    jwt.length + apiKeys.length + signedRequests.length > 0
       ? []
       : spec.rules.flatMap((r, i) =>
           r.allow.some((a) => a.anonymous !== undefined) ? [] : [['rules', i, 'allow'] as const],

@@ -1,8 +1,11 @@
 import Type from 'typebox';
+import { apiKeys } from './api-keys.ts';
 import { itemName, namespaceName, objectName, TOKEN_PATTERN } from './common-fields.ts';
 import { externalJwks, issuerFields, issuerIsOfJwks, jwksNeedsIssuer, jwksOrKeySet } from './external-jwks.ts';
 import { listOf, mapOf, type ObjectOf, setOf, text } from './field.ts';
+import { revocation } from './revocation.ts';
 import { matches, rule } from './rule.ts';
+import { signedRequests } from './signed-requests.ts';
 
 const headerName = matches(TOKEN_PATTERN, 'write the name of a header, such as Authorization');
 const cookieName = matches(TOKEN_PATTERN, 'write the name of a cookie, such as access_token');
@@ -20,6 +23,14 @@ const sourceFields = {
     }),
   ),
   cookie: Type.Optional(text({ description: 'Cookie that carries the token.', maxLength: 128, rules: [cookieName] })),
+  query: Type.Optional(
+    text({
+      description:
+        'Query parameter that carries the token. Of WebSocket handshakes alone, for browsers, which can set no header there; the application never sees it.',
+      maxLength: 64,
+      rules: [matches('^[A-Za-z0-9_.-]+$', 'write the name of a query parameter, such as token')],
+    }),
+  ),
 };
 
 /** One place of a token as it is written in a policy. */
@@ -34,13 +45,13 @@ const source = Type.Object(sourceFields, {
   description: 'One place in a request.',
   rules: [
     rule<TokenSource>(
-      'has(self.header) != has(self.cookie)',
-      'write either header (and its scheme) or cookie: {header: Authorization, scheme: Bearer} or {cookie: access_token}',
-      (s) => (s.header === undefined) !== (s.cookie === undefined),
+      '[has(self.header), has(self.cookie), has(self.query)].filter(h, h).size() == 1',
+      'write either header (and its scheme), cookie or query: {header: Authorization, scheme: Bearer}, {cookie: access_token} or {query: token}',
+      ({ header, cookie, query }) => [header, cookie, query].filter((place) => place !== undefined).length === 1,
     ),
     rule<TokenSource>(
       '!has(self.scheme) || has(self.header)',
-      'scheme belongs to a header; a cookie holds the bare token',
+      'scheme belongs to a header; a cookie or parameter holds the bare token',
       (s) => s.scheme === undefined || s.header !== undefined,
     ),
   ],
@@ -90,6 +101,9 @@ export const authentication = Type.Object(
       maxItems: 16,
       default: [],
     }),
+    apiKeys,
+    signedRequests,
+    revocation: Type.Optional(revocation),
   },
   { description: 'How a request proves who sent it.', default: {} },
 );

@@ -16,6 +16,7 @@ const ARTICLES = {
   array: 'a list',
   string: 'a string',
   integer: 'a whole number',
+  number: 'a number',
   boolean: 'true or false',
 } as const;
 
@@ -35,8 +36,9 @@ export function checkField(field: Field, value: unknown, path: Path, problems: P
   return { value: checked.value, sound, typed: checked.typed };
 }
 
-function checkShape(field: Field, value: unknown, path: Path, problems: Problem[]): Checked {
-  if (typeOf(value) !== field.type) {
+function checkShape(field: Field, given: unknown, path: Path, problems: Problem[]): Checked {
+  const value = field['x-kubernetes-int-or-string'] && Number.isSafeInteger(given) ? String(given) : given;
+  if (typeOf(value) !== field.type && !(field.type === 'number' && Number.isFinite(value))) {
     const quote = field.type === 'string' && typeof value !== 'object' ? `; put it in quotes: "${String(value)}"` : '';
     problems.push({ path, message: `must be ${ARTICLES[field.type]}, not ${describe(value)}${quote}` });
     return { value, sound: false, typed: false };

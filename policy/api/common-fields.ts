@@ -74,7 +74,10 @@ export const store = Type.Object(
               'The Secret, in the policy\'s namespace and labelled portcullis.dev/allow-reference: "true".',
             ),
           },
-          { description: 'The Secret whose key `url` holds a redis:// or rediss:// URL.' },
+          {
+            description:
+              'The Secret whose key `url` holds a redis:// or rediss:// URL (or redis+sentinel://, redis+cluster://), and whose key `ca.crt`, if there is one, the only authorities for TLS, in PEM.',
+          },
         ),
       },
       { description: 'Redis 7 or compatible.' },
@@ -159,12 +162,13 @@ const methods = setOf(text({ description: 'A method.', maxLength: 32, rules: [me
   defaultText: 'every method',
 });
 
-const path = text({ description: 'A path pattern.', maxLength: 256, rules: [pathRule, noDotSegments] });
+/** A pattern of paths. */
+export const pathPattern = text({ description: 'A path pattern.', maxLength: 256, rules: [pathRule, noDotSegments] });
 const paths = 'Path patterns: literal segments, {param} for one segment, ** last for any rest.';
 
 /** Which requests a rule is about. */
 export const ruleMatch = Type.Object(
-  { hosts, paths: setOf(path, { description: paths, minItems: 1, maxItems: 16 }), methods },
+  { hosts, paths: setOf(pathPattern, { description: paths, minItems: 1, maxItems: 16 }), methods },
   {
     description:
       'Which requests the rule is about. Among rules that match, the one with the most specific path decides.',
@@ -173,7 +177,11 @@ export const ruleMatch = Type.Object(
 
 /** Which requests a limit is about. */
 export const limitMatch = Type.Object(
-  { hosts, paths: setOf(path, { description: paths, maxItems: 16, default: [], defaultText: 'every path' }), methods },
+  {
+    hosts,
+    paths: setOf(pathPattern, { description: paths, maxItems: 16, default: [], defaultText: 'every path' }),
+    methods,
+  },
   { description: 'Which requests the limit counts.', default: {}, defaultText: 'every request' },
 );
 

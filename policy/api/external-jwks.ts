@@ -97,7 +97,7 @@ export const issuerFields = {
   ),
   clockSkew: Type.Optional(
     duration({
-      description: 'How far clocks may be apart when exp and nbf are checked. With jwks only.',
+      description: "How far clocks may be apart when exp and nbf are checked. With keySetRef at most the key set's.",
       defaultText: "60s; with keySetRef the key set's",
     }),
   ),
@@ -121,8 +121,7 @@ export const jwksNeedsIssuer = rule<Issuer>(
 
 /** Of tokens by a key set the key set says it. */
 export const issuerIsOfJwks = rule<Issuer>(
-  '!has(self.keySetRef) || !(has(self.issuer) || has(self.audiences) || has(self.maxTokenLifetime) || has(self.clockSkew))',
-  'with keySetRef, issuer, audiences, maxTokenLifetime and clockSkew are those of the SigningKeySet; leave them out',
-  (jwt) =>
-    jwt.keySetRef === undefined || (jwt.issuer ?? jwt.audiences ?? jwt.maxTokenLifetime ?? jwt.clockSkew) === undefined,
+  '!has(self.keySetRef) || !(has(self.issuer) || has(self.audiences) || has(self.maxTokenLifetime))',
+  'with keySetRef, issuer, audiences and maxTokenLifetime are those of the SigningKeySet; leave them out',
+  (jwt) => jwt.keySetRef === undefined || (jwt.issuer ?? jwt.audiences ?? jwt.maxTokenLifetime) === undefined,
 );

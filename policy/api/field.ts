@@ -6,7 +6,7 @@ import type { Rule } from './rule.ts';
  * CRD's schema, and two of ours: `rules` and `defaultText`.
  */
 export interface Field {
-  readonly type: 'object' | 'array' | 'string' | 'integer' | 'boolean';
+  readonly type: 'object' | 'array' | 'string' | 'integer' | 'number' | 'boolean';
   readonly description?: string;
   readonly default?: unknown;
   /** How a default that depends on other fields is described. */
@@ -27,6 +27,8 @@ export interface Field {
   readonly items?: Field;
   /** Any object: its members are not looked at. */
   readonly 'x-kubernetes-preserve-unknown-fields'?: true;
+  /** A word of `enum` that is a number may be written as one. */
+  readonly 'x-kubernetes-int-or-string'?: true;
   readonly 'x-kubernetes-list-type'?: 'atomic' | 'set' | 'map';
   readonly 'x-kubernetes-list-map-keys'?: readonly string[];
   readonly rules?: readonly Rule[];

@@ -6,6 +6,8 @@ const PREFIX = 'portcullis.dev';
 export const ANNOTATIONS = {
   accessPolicy: `${PREFIX}/access-policy`,
   rateLimitPolicy: `${PREFIX}/rate-limit-policy`,
+  candidateAccessPolicy: `${PREFIX}/candidate-access-policy`,
+  candidateRateLimitPolicy: `${PREFIX}/candidate-rate-limit-policy`,
   capture: `${PREFIX}/capture`,
   bindEnv: `${PREFIX}/bind-env`,
   skipPorts: `${PREFIX}/skip-ports`,
@@ -15,6 +17,8 @@ export const ANNOTATIONS = {
   rollout: `${PREFIX}/rollout`,
   inject: `${PREFIX}/inject`,
   issueTokens: `${PREFIX}/issue-tokens`,
+  tlsSecret: `${PREFIX}/tls-secret`,
+  tlsIssuer: `${PREFIX}/tls-issuer`,
   rotateRequestedAt: `${PREFIX}/rotate-requested-at`,
   /** On SigningKeySets: `regenerate@SERIAL` accepts that the keyring of that serial is lost. */
   recover: `${PREFIX}/recover`,
@@ -77,6 +81,11 @@ export function limitsSecretName(policy: string): string {
   return `portcullis-limits-${policy}`;
 }
 
+/** Name of the Secret with what pods that issue tokens for an AccessPolicy sign by, in the policy's namespace. */
+export function issuerSecretName(policy: string): string {
+  return `portcullis-issuer-${policy}`;
+}
+
 /** Name of a key set's keyring, a Secret in the operator's namespace. */
 export function keyringSecretName(namespace: string, keySet: string): string {
   return `${namespace}.${keySet}-keyring`;
@@ -100,6 +109,9 @@ export const BUNDLE_SIGNING_KEY_SECRET = 'portcullis-bundle-signing-key';
 
 /** Name of the injected container. */
 export const SIDECAR_CONTAINER = 'portcullis';
+
+/** Variable in which applications find the URL of egress. */
+export const EGRESS_VARIABLE = 'PORTCULLIS_EGRESS';
 
 /** Name of the injected container's port with /metrics, /readyz and /status; what a PodMonitor selects. */
 export const ADMIN_PORT_NAME = 'portcullis';

@@ -54,7 +54,10 @@ export const nameRule = rule<{ metadata: { name: string } }>(
 /** Kubernetes' condition (meta/v1). */
 const condition = Type.Object(
   {
-    type: Type.String({ maxLength: 316, description: 'Accepted, Ready, Enforced or Degraded.' }),
+    type: Type.String({
+      maxLength: 316,
+      description: 'Accepted, Ready, Enforced or Degraded; EgressEnforced of policies with egress.',
+    }),
     status: Type.Unsafe<'True' | 'False' | 'Unknown'>({
       type: 'string',
       enum: ['True', 'False', 'Unknown'],

@@ -85,8 +85,8 @@ const value = matches(
 /** Headers that are added to every answer. */
 export const securityHeaders = Type.Object(
   {
-    preset: oneOf(['Strict', 'Api', 'Off'], {
-      description: 'Strict suits answers that a browser shows, Api answers that only programs read, Off adds none.',
+    preset: oneOf(['Strict', 'Api', 'None'], {
+      description: 'Strict suits answers that a browser shows, Api answers that only programs read, None adds none.',
       default: 'Strict',
     }),
     override: textsByName(

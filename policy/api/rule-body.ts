@@ -1,7 +1,8 @@
 import Type, { type Static } from 'typebox';
 import { BYTE_SIZE_PATTERN } from './byte-size.ts';
+import { objectName } from './common-fields.ts';
 import { listOf, setOf, text } from './field.ts';
-import { matches } from './rule.ts';
+import { matches, rule } from './rule.ts';
 
 const contentType = text({ description: 'A media type, in lower case and without parameters.', maxLength: 127 });
 
@@ -15,6 +16,12 @@ const bodyRule = Type.Object(
     message: text({ description: 'What the client is told when it is not.', maxLength: 256 }),
   },
   { description: 'A rule over several fields of a body.' },
+);
+
+const oneSchema = rule<{ readonly schema?: unknown; readonly schemaRef?: unknown }>(
+  '!(has(self.schema) && has(self.schemaRef))',
+  'write schema or schemaRef, not both',
+  ({ schema, schemaRef }) => schema === undefined || schemaRef === undefined,
 );
 
 /** What a rule demands of request bodies. */
@@ -40,6 +47,29 @@ export const ruleBody = Type.Object(
         'x-kubernetes-preserve-unknown-fields': true,
       } as Parameters<typeof Type.Unsafe>[0]),
     ),
+    schemaRef: Type.Optional(
+      Type.Object(
+        {
+          configMap: Type.Object(
+            {
+              name: objectName(
+                'The ConfigMap, in the policy\'s namespace and labelled portcullis.dev/allow-reference: "true".',
+              ),
+              key: text({
+                description: 'The key that holds the schema, as JSON.',
+                maxLength: 253,
+                rules: [matches('^[-._a-zA-Z0-9]+$', 'write a key of a ConfigMap, such as order.json')],
+              }),
+            },
+            { description: 'A key of a ConfigMap.' },
+          ),
+        },
+        {
+          description:
+            'Where the schema stands that is not written here. Its changes take effect like those of the policy.',
+        },
+      ),
+    ),
     rules: listOf(bodyRule, {
       description: 'Rules over several fields, asked about bodies that the schema lets through.',
       maxItems: 16,
@@ -50,6 +80,7 @@ export const ruleBody = Type.Object(
     description:
       'What request bodies must be. They are read whole before they are forwarded, byte for byte. GET, HEAD, OPTIONS and DELETE may come without one.',
     defaultText: 'forwarded as they are',
+    rules: [oneSchema],
   },
 );
 

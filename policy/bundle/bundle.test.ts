@@ -11,7 +11,7 @@ import { encodeBundle } from './encode.ts';
 import type { BundleHeader } from './format.ts';
 import { signedBytes } from './format.ts';
 import { exampleAccessBundle, exampleLimitsBundle, testPrivateKey } from './testing/example-bundles.ts';
-import type { TokensConfig } from './types.ts';
+import type { AccessBundle, TokensConfig } from './types.ts';
 
 const privateKey = testPrivateKey(1);
 const expected: BundleExpectation<'Access'> = {
@@ -83,6 +83,27 @@ describe('bundle codec', () => {
     assert.deepEqual(decodeBundle(encodeBundle(bundle, privateKey), expected), bundle);
     const symmetric = { ...bundle, tokens: { ...TOKENS, jwks: null } };
     assert.deepEqual(decodeBundle(encodeBundle(symmetric, privateKey), expected), symmetric);
+  });
+
+  it('reads back API keys, clients that sign, revocation and tokens in a query', () => {
+    const subject = { subject: 'ann', roles: ['trader'], tenant: null, tier: 'gold' };
+    const bundle: AccessBundle = {
+      ...exampleAccessBundle,
+      jwt: exampleAccessBundle.jwt.map((each) => ({ ...each, from: [{ kind: 'query', parameter: 'token' }] })),
+      apiKeys: [{ name: 'people', header: 'x-api-key', keys: [{ ...subject, sha256: 'ab', expiresAt: 1 }] }],
+      signedRequests: [
+        {
+          name: 'bots',
+          secret: 'trading/bots',
+          toleranceMs: 1,
+          maxBytes: 1,
+          onStoreFailure: 'Allow',
+          clients: [{ ...subject, id: 'bot-1', secrets: ['c2VjcmV0'] }],
+        },
+      ],
+      revocation: { onStoreFailure: 'Deny', maxStalenessMs: 1_000 },
+    };
+    assert.deepEqual(decodeBundle(encodeBundle(bundle, privateKey), expected), bundle);
   });
 
   it('reads back tenant and schedule of a rule', () => {

@@ -7,6 +7,7 @@ import { checked, count, name, object, oneOf, text } from './check.ts';
 import type { BundleHeader } from './format.ts';
 import { BUNDLE_FORMAT, MAX_BUNDLE_BYTES, MAX_DOCUMENT_BYTES, signedBytes } from './format.ts';
 import { accessBundle, limitsBundle } from './shape.ts';
+import { type IssuerBundle, issuerBundle } from './tokens.ts';
 import type { AccessBundle, Bundle, LimitsBundle } from './types.ts';
 
 const NEWLINE = 0x0a;
@@ -38,6 +39,7 @@ export function bundleHash(bytes: Uint8Array): string {
  */
 export function decodeBundle(bytes: Uint8Array, expected: BundleExpectation<'Access'>): AccessBundle;
 export function decodeBundle(bytes: Uint8Array, expected: BundleExpectation<'Limits'>): LimitsBundle;
+export function decodeBundle(bytes: Uint8Array, expected: BundleExpectation<'Issuer'>): IssuerBundle;
 export function decodeBundle(bytes: Uint8Array, expected: BundleExpectation): Bundle;
 export function decodeBundle(bytes: Uint8Array, expected: BundleExpectation): Bundle {
   if (bytes.length > MAX_BUNDLE_BYTES) {
@@ -47,7 +49,7 @@ export function decodeBundle(bytes: Uint8Array, expected: BundleExpectation): Bu
   refuseForeign(header, expected);
   refuseOlder(header, bytes, expected);
   const document = unpack(packed);
-  const bundle = checked<Bundle>(expected.kind === 'Access' ? accessBundle : limitsBundle, document, 'bundle_invalid');
+  const bundle = checked<Bundle>(SHAPES[expected.kind], document, 'bundle_invalid');
   if (bundle.namespace !== header.namespace || bundle.name !== header.name || bundle.serial !== header.serial) {
     throw new PortcullisError(
       'bundle_invalid',
@@ -57,12 +59,14 @@ export function decodeBundle(bytes: Uint8Array, expected: BundleExpectation): Bu
   return bundle;
 }
 
+const SHAPES = { Access: accessBundle, Limits: limitsBundle, Issuer: issuerBundle } as const;
+
 type HeaderLine = BundleHeader & { readonly format: typeof BUNDLE_FORMAT; readonly signature?: string };
 
 const headerLine: Check<HeaderLine> = object<HeaderLine>(
   {
     format: oneOf(BUNDLE_FORMAT),
-    kind: oneOf('Access', 'Limits'),
+    kind: oneOf('Access', 'Limits', 'Issuer'),
     namespace: name,
     name,
     serial: count(1),

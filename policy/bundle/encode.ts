@@ -23,7 +23,7 @@ export function encodeBundle(bundle: Bundle, privateKey: KeyObject): Buffer {
   if (file.length > MAX_BUNDLE_BYTES) {
     throw new PortcullisError(
       'bundle_too_large',
-      `bundle ${kind} ${namespace}/${name} is ${file.length} bytes, more than ${MAX_BUNDLE_BYTES}; use fewer or shorter rules, or split the policy`,
+      `bundle ${kind} ${namespace}/${name} is ${file.length} bytes, more than ${MAX_BUNDLE_BYTES}; use fewer or shorter rules or, for Issuer, users, or split the policy`,
     );
   }
   return file;

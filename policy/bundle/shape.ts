@@ -2,8 +2,14 @@ import type { BodyConfig } from '../evaluate/body/body-config.ts';
 import type { ScheduleConfig } from '../evaluate/schedule.ts';
 import type { PublicJwkSet } from '../jwks/public-jwk-set.ts';
 import type { PublicJwk } from '../keys/outputs.ts';
+import { authenticationShape } from './authentication.ts';
 import type { Check, Shape } from './check.ts';
 import { count, flag, list, name, nullable, object, oneOf, record, refuse, someOf, text, yes } from './check.ts';
+import { circuitBreakerShape } from './circuit-breaker.ts';
+import { connectionsShape } from './connections.ts';
+import { egressConfigs } from './egress.ts';
+import { penalties, threats } from './threats.ts';
+import { tokenEndpoints } from './tokens.ts';
 import type {
   AccessBundle,
   AccessRule,
@@ -16,6 +22,7 @@ import type {
   JwksConfig,
   JwtAuthenticator,
   LimitConfig,
+  LimitKey,
   LimitsBundle,
   Mode,
   PathMatching,
@@ -32,7 +39,7 @@ import { JWT_ALGORITHMS } from './types.ts';
 
 const mode = oneOf<Mode>('Enforce', 'Shadow');
 const names = list(name);
-const store = nullable(object<StoreConfig>({ redisUrl: name }));
+const store = nullable(object<StoreConfig>({ redisUrl: name, ca: name }, ['ca']));
 const clientIp = object<ClientIpConfig>({ trustedHops: count(0), trustedProxies: names });
 const connection: Shape<ConnectionSettings> = {
   store,
@@ -49,10 +56,15 @@ const credentialInCookie = object<Extract<CredentialSource, { kind: 'cookie' }>>
   kind: oneOf('cookie'),
   cookie: name,
 });
-const credential: Check<CredentialSource> = (value, place) =>
-  typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'cookie'
-    ? credentialInCookie(value, place)
-    : credentialInHeader(value, place);
+const credentialInQuery = object<Extract<CredentialSource, { kind: 'query' }>>({
+  kind: oneOf('query'),
+  parameter: name,
+});
+const credential: Check<CredentialSource> = (value, place) => {
+  const kind = typeof value === 'object' && value !== null && 'kind' in value ? value.kind : '';
+  if (kind === 'query') return credentialInQuery(value, place);
+  return kind === 'cookie' ? credentialInCookie(value, place) : credentialInHeader(value, place);
+};
 
 const jwks = object<JwksConfig>({
   uri: name,
@@ -116,13 +128,17 @@ const publicJwk = object<PublicJwk>(
   ['crv', 'x', 'y', 'n', 'e'],
 );
 
-const tokens = object<TokensConfig>({
-  keySet: name,
-  keySetSerial: count(1),
-  jwksPath: name,
-  jwksMaxAgeMs: count(0),
-  jwks: nullable(object<PublicJwkSet>({ keys: someOf(publicJwk) })),
-});
+const tokens = object<TokensConfig>(
+  {
+    keySet: name,
+    keySetSerial: count(1),
+    jwksPath: name,
+    jwksMaxAgeMs: count(0),
+    jwks: nullable(object<PublicJwkSet>({ keys: someOf(publicJwk) })),
+    endpoints: tokenEndpoints,
+  },
+  ['endpoints'],
+);
 
 const match = object<RequestMatch>({ hosts: names, paths: names, methods: names });
 
@@ -163,6 +179,7 @@ export const accessBundle = object<AccessBundle>(
     mode,
     ...connection,
     jwt: list(authenticator),
+    ...authenticationShape,
     tokens,
     identity: object<IdentityPointers>({ user: names, roles: names, tenant: names, tier: names }),
     roles: list(object<RoleGrant>({ name, permissions: names })),
@@ -185,30 +202,48 @@ export const accessBundle = object<AccessBundle>(
     securityHeaders: list(header),
     forward: object<AccessBundle['forward']>({ identityHeaders: flag }),
   },
-  ['tokens'],
+  ['tokens', 'apiKeys', 'signedRequests', 'revocation'],
 );
+
+const limitKey: Check<LimitKey> = (value, place) =>
+  /^claim:./.test(text(value, place))
+    ? (value as `claim:${string}`)
+    : oneOf<LimitKey>('ip', 'user', 'tenant', 'tier', 'rule')(value, place);
 
 const rate = nullable(object<Rate>({ limit: count(1), windowMs: count(1) }));
 
 /** Checks that a decoded document is a limits bundle, member for member. */
-export const limitsBundle = object<LimitsBundle>({
-  kind: oneOf('Limits'),
-  namespace: name,
-  name,
-  serial: count(1),
-  mode,
-  ...connection,
-  tiers: list(object<Tier>({ name, when: name }, ['when'])),
-  limits: list(
-    object<LimitConfig>({
-      name,
-      match,
-      key: someOf(oneOf('ip', 'user', 'tenant')),
-      algorithm: oneOf('SlidingWindow', 'TokenBucket', 'FixedWindow'),
-      rates: record(rate),
-      burst: count(0),
-      onStoreFailure: oneOf('LocalShare', 'Allow', 'Deny'),
-    }),
-  ),
-  timeouts: object<LimitsBundle['timeouts']>({ connectMs: count(1), requestMs: count(1), idleMs: count(1) }),
-});
+export const limitsBundle = object<LimitsBundle>(
+  {
+    kind: oneOf('Limits'),
+    namespace: name,
+    name,
+    serial: count(1),
+    mode,
+    ...connection,
+    tiers: list(object<Tier>({ name, when: name }, ['when'])),
+    limits: list(
+      object<LimitConfig>(
+        {
+          name,
+          match,
+          key: someOf(limitKey),
+          algorithm: oneOf('SlidingWindow', 'TokenBucket', 'FixedWindow'),
+          rates: record(rate),
+          burst: count(0),
+          cost: count(1),
+          lane: oneOf('Reserved'),
+          onStoreFailure: oneOf('LocalShare', 'Allow', 'Deny'),
+        },
+        ['cost', 'lane'],
+      ),
+    ),
+    timeouts: object<LimitsBundle['timeouts']>({ connectMs: count(1), requestMs: count(1), idleMs: count(1) }),
+    connections: connectionsShape,
+    penalties,
+    threats,
+    circuitBreaker: circuitBreakerShape,
+    egress: egressConfigs,
+  },
+  ['connections', 'penalties', 'threats', 'circuitBreaker', 'egress'],
+);

@@ -7,6 +7,12 @@
 import type { BodyConfig } from '../evaluate/body/body-config.ts';
 import type { ScheduleConfig } from '../evaluate/schedule.ts';
 import type { PublicJwkSet } from '../jwks/public-jwk-set.ts';
+import type { ApiKeyAuthenticator, RevocationConfig, SignedRequestAuthenticator } from './authentication.ts';
+import type { CircuitBreakerConfig } from './circuit-breaker.ts';
+import type { ConnectionsConfig } from './connections.ts';
+import type { EgressConfig } from './egress.ts';
+import type { PenaltiesConfig, ThreatsConfig } from './threats.ts';
+import type { IssuerBundle, TokenEndpoints } from './tokens.ts';
 
 /** Whether a policy's decisions are carried out or only counted and logged. */
 export type Mode = 'Enforce' | 'Shadow';
@@ -25,8 +31,10 @@ export type LimitAlgorithm = 'SlidingWindow' | 'TokenBucket' | 'FixedWindow';
 
 /** Where counters shared by all pods live. */
 export interface StoreConfig {
-  /** `redis://` or `rediss://` URL, credentials included. */
+  /** As `parseRedisUrl` takes it, credentials included. */
   readonly redisUrl: string;
+  /** PEM: the only authorities that may vouch for a server; absent: the public ones. */
+  readonly ca?: string;
 }
 
 /** How the client's address is found behind proxies. */
@@ -63,7 +71,9 @@ export interface VerificationKey {
 /** Where a credential may stand in a request. Header names are lower case. */
 export type CredentialSource =
   | { readonly kind: 'header'; readonly header: string; readonly scheme: string }
-  | { readonly kind: 'cookie'; readonly cookie: string };
+  | { readonly kind: 'cookie'; readonly cookie: string }
+  /** Of WebSocket handshakes alone; it is not forwarded. */
+  | { readonly kind: 'query'; readonly parameter: string };
 
 /** Where the sidecar fetches the keys of an issuer outside (RFC 7517 §5). */
 export interface JwksConfig {
@@ -185,6 +195,8 @@ export interface TokensConfig {
   readonly jwksMaxAgeMs: number;
   /** Null: the keys are secrets, of which there is no JWKS. */
   readonly jwks: PublicJwkSet | null;
+  /** Absent: nobody logs in here. What signs is in the issuer bundle. */
+  readonly endpoints?: TokenEndpoints;
 }
 
 /** What an AccessPolicy compiles to. */
@@ -195,6 +207,12 @@ export interface AccessBundle extends ConnectionSettings {
   readonly serial: number;
   readonly mode: Mode;
   readonly jwt: readonly JwtAuthenticator[];
+  /** Absent: no API keys are accepted. */
+  readonly apiKeys?: readonly ApiKeyAuthenticator[];
+  /** Absent: no signed requests are accepted. */
+  readonly signedRequests?: readonly SignedRequestAuthenticator[];
+  /** Absent: revocations are not looked at. */
+  readonly revocation?: RevocationConfig;
   /** Absent: the policy says nothing of tokens that pods issue. */
   readonly tokens?: TokensConfig;
   readonly identity: IdentityPointers;
@@ -220,7 +238,7 @@ export interface Tier {
 }
 
 /** What requests are counted by. */
-export type LimitKey = 'ip' | 'user' | 'tenant';
+export type LimitKey = 'ip' | 'user' | 'tenant' | 'tier' | 'rule' | `claim:${string}`;
 
 /** One limit of a RateLimitPolicy. */
 export interface LimitConfig {
@@ -232,6 +250,10 @@ export interface LimitConfig {
   readonly rates: Readonly<Record<string, Rate | null>>;
   /** TokenBucket: bucket size, at least 1. Other algorithms: 0. */
   readonly burst: number;
+  /** What one request takes of the rate; absent: 1. */
+  readonly cost?: number;
+  /** Counted first, and within its rate alone, for authenticated requests; absent: as all others. */
+  readonly lane?: 'Reserved';
   readonly onStoreFailure: OnStoreFailure;
 }
 
@@ -244,8 +266,16 @@ export interface LimitsBundle extends ConnectionSettings {
   readonly mode: Mode;
   readonly tiers: readonly Tier[];
   readonly limits: readonly LimitConfig[];
+  readonly penalties?: PenaltiesConfig;
+  readonly threats?: ThreatsConfig;
   readonly timeouts: { readonly connectMs: number; readonly requestMs: number; readonly idleMs: number };
+  /** Absent: DEFAULT_CONNECTIONS. */
+  readonly connections?: ConnectionsConfig;
+  /** Absent: there is none. */
+  readonly circuitBreaker?: CircuitBreakerConfig;
+  /** Absent: the application reaches nothing through its sidecar. */
+  readonly egress?: readonly EgressConfig[];
 }
 
 /** Any bundle. */
-export type Bundle = AccessBundle | LimitsBundle;
+export type Bundle = AccessBundle | LimitsBundle | IssuerBundle;

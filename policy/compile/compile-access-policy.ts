@@ -1,11 +1,14 @@
 import type { AccessPolicy } from '../api/access-policy.ts';
 import type { AccessBundle } from '../bundle/types.ts';
+import { checkTokenRules } from './check-token-rules.ts';
 import { compileAuthentication } from './compile-authentication.ts';
 import { compileConnection } from './compile-connection.ts';
+import { compileCredentials } from './compile-credentials.ts';
 import { compileCors, compileSecurityHeaders } from './compile-response-headers.ts';
 import { compileRoles } from './compile-roles.ts';
 import { compileRules } from './compile-rules.ts';
 import { compileTokens } from './compile-tokens.ts';
+import { findSchema } from './find-schema.ts';
 import { type Compiled, Findings } from './finding.ts';
 import type { References } from './references.ts';
 
@@ -29,14 +32,18 @@ export function compileAccessPolicy(policy: AccessPolicy, references: References
     mode: spec.mode,
     ...compileConnection(policy, references, findings),
     jwt: compileAuthentication(policy, references, findings),
+    ...compileCredentials(policy, references, findings),
     ...(tokens && { tokens }),
     identity: spec.identity,
     roles: roles.grants,
-    rules: compileRules(spec, roles, findings),
+    rules: compileRules(spec, roles, findings, (ref, path) =>
+      findSchema(ref, path, metadata.namespace, references, findings),
+    ),
     pathMatching: spec.pathMatching,
     cors: compileCors(spec.cors),
     securityHeaders: compileSecurityHeaders(spec.securityHeaders, findings),
     forward: spec.forward,
   };
+  if (!findings.failed) checkTokenRules(content, findings);
   return { content: findings.failed ? null : content, findings: findings.all };
 }

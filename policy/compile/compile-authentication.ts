@@ -1,4 +1,3 @@
-import { X509Certificate } from 'node:crypto';
 import type { AccessPolicy } from '../api/access-policy.ts';
 import { schemeOf } from '../api/authentication.ts';
 import { parseDuration } from '../api/duration.ts';
@@ -7,14 +6,14 @@ import type { SigningKeySet } from '../api/signing-key-set.ts';
 import type { CredentialSource, JwksConfig, JwtAuthenticator, VerificationKey } from '../bundle/types.ts';
 import { selects } from '../evaluate/label-selector.ts';
 import { isSymmetric } from '../keys/algorithms.ts';
+import type { IssuingKey } from '../keys/outputs.ts';
+import { findCertificates } from './find-certificates.ts';
 import type { Findings } from './finding.ts';
-import { findSecret, type References } from './references.ts';
+import type { References } from './references.ts';
 import { thereAre } from './suggest.ts';
 
 type Jwt = AccessPolicy['spec']['authentication']['jwt'][number];
 
-/** With a Secret's base64 and the CRD's own bounds, 16 of them still fit a bundle. */
-const MOST_CA_CHARACTERS = 32_768;
 const LONGEST_LIFETIME = '24h';
 const CLOCK_SKEW = '60s';
 
@@ -33,7 +32,9 @@ export function compileAuthentication(
     // Neither is decoding's to report.
     if (jwt.keySetRef === undefined) return [];
     const found = findKeySet(jwt.keySetRef, [...path, 'keySetRef'], metadata.namespace, references, findings);
-    return found === null ? [] : [authenticator(jwt, found)];
+    if (found === null) return [];
+    checkSkew(jwt, found, [...path, 'clockSkew'], findings);
+    return [authenticator(jwt, found)];
   });
 }
 
@@ -42,6 +43,8 @@ export interface UsableKeySet {
   readonly resource: SigningKeySet;
   readonly serial: number;
   readonly keys: readonly VerificationKey[];
+  /** The key that signs now, revoked or not; null: none. For the issuer bundle alone. */
+  readonly issuing: IssuingKey | null;
 }
 
 /** The key set that a policy of `ownNamespace` names, for signing tokens or verifying them; null: reported at `path`. */
@@ -85,7 +88,8 @@ export function findKeySet(
     findings.error([...path, 'name'], `key set ${namespace}/${name} has no key yet`, 'RefNotFound');
     return null;
   }
-  return { resource: found.resource, serial: found.outputs.serial, keys: unrevoked(found.resource, keys) };
+  const { serial, issuing = null } = found.outputs;
+  return { resource: found.resource, serial, keys: unrevoked(found.resource, keys), issuing };
 }
 
 /** The keys without those that the resource revokes: they count no more, also while the keyring is lost or stands still. */
@@ -108,6 +112,15 @@ export function mayUse(
   return selects(spec.usableFrom.namespaceSelector, labels);
 }
 
+/** S is what the planner keeps retired keys for: who allows more would refuse tokens of a key that left too soon. */
+function checkSkew({ clockSkew }: Jwt, { resource: { metadata, spec } }: UsableKeySet, path: Path, findings: Findings) {
+  if (clockSkew === undefined || (parseDuration(clockSkew) ?? 0) <= (parseDuration(spec.clockSkew) ?? 0)) return;
+  findings.error(
+    path,
+    `must be at most clockSkew of key set ${metadata.namespace}/${metadata.name}, which is ${spec.clockSkew}; write less, or leave it out`,
+  );
+}
+
 function authenticator(jwt: Jwt, { resource, serial, keys }: UsableKeySet): JwtAuthenticator {
   const { metadata, spec } = resource;
   return {
@@ -116,7 +129,7 @@ function authenticator(jwt: Jwt, { resource, serial, keys }: UsableKeySet): JwtA
     keySetSerial: serial,
     issuer: spec.issuer ?? '',
     audiences: spec.audiences ?? [],
-    clockSkewMs: parseDuration(spec.clockSkew) ?? 0,
+    clockSkewMs: parseDuration(jwt.clockSkew ?? spec.clockSkew) ?? 0,
     maxTokenLifetimeMs: parseDuration(spec.maxTokenLifetime ?? '0s') ?? 0,
     requiredClaims: jwt.requiredClaims,
     from: jwt.from.map(credentialSource),
@@ -149,44 +162,16 @@ function compileJwks(
   findings: Findings,
 ): JwksConfig | null {
   const { uri, caSecretRef, algorithms, refresh, onFailure, allowPrivateAddresses } = jwks;
-  let ca: string | null = null;
-  if (caSecretRef !== undefined) {
-    const at = [...path, 'caSecretRef', 'name'];
-    const secret = findSecret(
-      caSecretRef.name,
-      at,
-      'the certificates, PEM, as its key ca.crt',
-      namespace,
-      references,
-      findings,
-    );
-    if (secret === null) return null;
-    ca = certificatesIn(secret.data['ca.crt'] ?? '');
-    if (ca === null) {
-      findings.error(
-        at,
-        `Secret ${namespace}/${secret.name} has no key ca.crt with certificates, PEM, of at most 32 KiB; write ca.crt: "-----BEGIN CERTIFICATE-----…"`,
-        'RefNotFound',
-      );
-      return null;
-    }
-  }
+  const ca =
+    caSecretRef === undefined
+      ? null
+      : findCertificates(caSecretRef, [...path, 'caSecretRef'], namespace, references, findings);
+  if (ca === null && caSecretRef !== undefined) return null;
   return { uri, ca, algorithms, refreshMs: parseDuration(refresh) ?? 0, onFailure, allowPrivateAddresses };
 }
 
-/** The certificates of a PEM text, each readable, without what stands around them; null: there are none. */
-function certificatesIn(pem: string): string | null {
-  const certificates = pem.match(/-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g);
-  if (certificates === null || pem.length > MOST_CA_CHARACTERS) return null;
-  try {
-    for (const certificate of certificates) new X509Certificate(certificate);
-  } catch {
-    return null;
-  }
-  return `${certificates.join('\n')}\n`;
-}
-
 function credentialSource(source: Jwt['from'][number]): CredentialSource {
+  if (source.query !== undefined) return { kind: 'query', parameter: source.query };
   if (source.cookie !== undefined) return { kind: 'cookie', cookie: source.cookie };
   return { kind: 'header', header: (source.header ?? '').toLowerCase(), scheme: schemeOf(source) };
 }

@@ -1,8 +1,10 @@
 import type { AccessPolicy } from '../api/access-policy.ts';
 import type { RateLimitPolicy } from '../api/rate-limit-policy.ts';
 import type { ClientIpConfig, ConnectionSettings, StoreConfig } from '../bundle/types.ts';
+import { parseRedisUrl, REDIS_URL_FORMS } from '../evaluate/redis-url.ts';
 import type { Findings } from './finding.ts';
 import { findSecret, type References } from './references.ts';
+import { tooWide } from './wide-proxies.ts';
 
 const STORE_PATH = ['spec', 'store', 'redis', 'secretRef', 'name'];
 
@@ -23,7 +25,7 @@ export function compileConnection(
   };
 }
 
-/** Reads the URL of a policy's store out of its Secret; null: it names none, or the Secret is of no use. */
+/** Reads where a policy's store is out of its Secret (keys url and, for TLS, ca.crt); null: it names none, or the Secret is of no use. */
 function compileStore(
   { metadata, spec }: AccessPolicy | RateLimitPolicy,
   references: References,
@@ -38,17 +40,28 @@ function compileStore(
   // `echo | base64` leaves a newline at the end.
   const url = secret.data['url']?.trim();
   if (url === undefined || !isRedisUrl(url)) {
-    const wrong = url === undefined ? 'has no key url' : 'has a key url that is no redis:// or rediss:// URL';
-    findings.error(STORE_PATH, `Secret ${namespace}/${name} ${wrong}; write url: redis://host:6379`, 'RefNotFound');
+    const wrong =
+      url === undefined
+        ? 'has no key url; write url: redis://host:6379'
+        : `has a key url that is no redis:// or rediss:// URL; write url: redis://host:6379, or one of ${REDIS_URL_FORMS}`;
+    findings.error(STORE_PATH, `Secret ${namespace}/${name} ${wrong}`, 'RefNotFound');
     return null;
   }
-  return { redisUrl: url };
+  const ca = secret.data['ca.crt']?.trim();
+  if (ca === undefined) return { redisUrl: url };
+  const problem = !/^-----BEGIN CERTIFICATE-----[\s\S]+-----END CERTIFICATE-----$/.test(ca)
+    ? 'that holds no certificate; write one or more in PEM, or leave ca.crt out'
+    : !url.startsWith('rediss')
+      ? 'but its url is not TLS; write rediss:// instead of redis://'
+      : null;
+  if (problem === null) return { redisUrl: url, ca };
+  findings.error(STORE_PATH, `Secret ${namespace}/${name} has a key ca.crt ${problem}`, 'RefNotFound');
+  return null;
 }
 
-/** Whether `text` is a URL of a Redis server, with TLS or without. */
+/** Whether `text` is the URL of a store: a Redis, one behind sentinels or a cluster, with TLS or without. */
 export function isRedisUrl(text: string): boolean {
-  const url = URL.parse(text);
-  return url !== null && (url.protocol === 'redis:' || url.protocol === 'rediss:') && url.hostname !== '';
+  return parseRedisUrl(text) !== null;
 }
 
 /** Warns about proxies that are trusted too widely or to no effect. */
@@ -58,11 +71,8 @@ function compileClientIp(
 ): ClientIpConfig | null {
   if (clientIP === undefined) return null;
   for (const [index, range] of clientIP.trustedProxies.entries()) {
-    if (!/\/0+$/.test(range)) continue;
-    findings.warn(
-      ['spec', 'clientIP', 'trustedProxies', index],
-      `${range} is every address, so that any client may say what its address is; write the ranges of your proxies`,
-    );
+    const problem = tooWide(range);
+    if (problem !== null) findings.warn(['spec', 'clientIP', 'trustedProxies', index], problem);
   }
   if (clientIP.trustedProxies.length > 0 && clientIP.trustedHops === 0) {
     findings.warn(

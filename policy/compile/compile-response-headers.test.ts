@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { compileCors, compileSecurityHeaders } from './compile-response-headers.ts';
 import { Findings } from './finding.ts';
 
-function compiled(preset: 'Strict' | 'Api' | 'Off', override: Record<string, string> = {}) {
+function compiled(preset: 'Strict' | 'Api' | 'None', override: Record<string, string> = {}) {
   const findings = new Findings();
   return { headers: new Map(compileSecurityHeaders({ preset, override }, findings)), findings: findings.all };
 }
@@ -23,7 +23,7 @@ describe('security headers', () => {
   });
 
   it('Off adds none but the overrides', () => {
-    assert.deepEqual([...compiled('Off', { 'X-Robots-Tag': 'none' }).headers], [['x-robots-tag', 'none']]);
+    assert.deepEqual([...compiled('None', { 'X-Robots-Tag': 'none' }).headers], [['x-robots-tag', 'none']]);
   });
 
   it('an override replaces by name whatever the case, an empty one leaves out', () => {
@@ -33,7 +33,7 @@ describe('security headers', () => {
   });
 
   it('one header written twice is refused', () => {
-    const [finding] = compiled('Off', { 'X-A': '1', 'x-a': '2' }).findings;
+    const [finding] = compiled('None', { 'X-A': '1', 'x-a': '2' }).findings;
     assert.deepEqual(finding?.path, ['spec', 'securityHeaders', 'override', 'x-a']);
   });
 });

@@ -46,7 +46,7 @@ const API: Headers = [
   ['x-frame-options', 'DENY'],
 ];
 
-const PRESETS = { Strict: STRICT, Api: API, Off: [] } as const satisfies Record<string, Headers>;
+const PRESETS = { Strict: STRICT, Api: API, None: [] } as const satisfies Record<string, Headers>;
 
 /** The headers of the preset with the overrides applied; an empty override leaves the header out. */
 export function compileSecurityHeaders(

@@ -19,7 +19,7 @@ function compile(rule: object) {
   assert.ok('resource' in decoded, JSON.stringify(decoded));
   const findings = new Findings();
   const policy = (decoded.resource as AccessPolicy).spec;
-  const [compiled] = compileRules(policy, compileRoles(policy.roles, findings), findings);
+  const [compiled] = compileRules(policy, compileRoles(policy.roles, findings), findings, () => null);
   return { compiled, said: findings.all.map(({ path, message }) => `${formatPath(path)}: ${message}`) };
 }
 

@@ -6,7 +6,7 @@ import { compileSchedule, type ScheduleConfig } from '../evaluate/schedule.ts';
 import { checkCondition } from './check-condition.ts';
 import { type CheckedMatch, checkMatch } from './compile-match.ts';
 import type { CompiledRoles } from './compile-roles.ts';
-import { compileRuleBody } from './compile-rule-body.ts';
+import { compileRuleBody, type FindSchema } from './compile-rule-body.ts';
 import type { Findings } from './finding.ts';
 import { reportOverlaps } from './rule-overlap.ts';
 import { unknownWord } from './suggest.ts';
@@ -19,6 +19,7 @@ export function compileRules(
   { rules, pathMatching }: AccessPolicy['spec'],
   roles: CompiledRoles,
   findings: Findings,
+  find: FindSchema,
 ): readonly AccessRule[] {
   const matches = rules.map((rule, index) => checkRuleMatch(rule, index, pathMatching.trailingSlash, findings));
   reportOverlaps(
@@ -35,7 +36,7 @@ export function compileRules(
       if (entry.when !== undefined) checkWhen(entry.when, [...path, 'when'], matches[index]!, findings);
       return allowEntry(entry, roles);
     }),
-    ...(rule.body && { body: compileRuleBody(rule.body, ['spec', 'rules', index, 'body'], findings) }),
+    ...(rule.body && { body: compileRuleBody(rule.body, ['spec', 'rules', index, 'body'], findings, find) }),
     ...(rule.tenant && { tenant: compileTenant(rule, index, matches[index]!, findings) }),
     ...(rule.schedule && { schedule: checkedSchedule(rule.schedule, ['spec', 'rules', index, 'schedule'], findings) }),
   }));

@@ -5,27 +5,31 @@ import { normalizePath } from '../evaluate/normalize-path.ts';
 import { jwksPathMatcher } from '../jwks/jwks-path.ts';
 import { publicJwkSet } from '../jwks/public-jwk-set.ts';
 import { findKeySet } from './compile-authentication.ts';
+import { compileTokenEndpoints } from './compile-token-endpoints.ts';
 import type { Findings } from './finding.ts';
 import type { References } from './references.ts';
 
 /** Resolves the key set of the tokens that pods issue; undefined: they issue none, or it cannot be used. */
 export function compileTokens(
-  { metadata, spec }: AccessPolicy,
+  policy: AccessPolicy,
   references: References,
   findings: Findings,
 ): TokensConfig | undefined {
+  const { metadata, spec } = policy;
   const { tokens } = spec;
   if (tokens === undefined) return undefined;
   warnOfRules(tokens.jwksPath, spec, findings);
   const found = findKeySet(tokens.keySetRef, ['spec', 'tokens', 'keySetRef'], metadata.namespace, references, findings);
   if (found === null) return undefined;
   const { resource, serial, keys } = found;
+  const endpoints = compileTokenEndpoints(policy, found, references, findings);
   return {
     keySet: `${resource.metadata.namespace}/${resource.metadata.name}`,
     keySetSerial: serial,
     jwksPath: tokens.jwksPath,
     jwksMaxAgeMs: parseDuration(resource.spec.jwksMaxAge) ?? 0,
     jwks: publicJwkSet(keys),
+    ...(endpoints && { endpoints }),
   };
 }
 

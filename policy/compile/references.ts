@@ -3,13 +3,16 @@ import type { Path } from '../api/problem.ts';
 import type { SigningKeySet } from '../api/signing-key-set.ts';
 import type { ClientIpConfig } from '../bundle/types.ts';
 import type { KeySetOutputs } from '../keys/outputs.ts';
+import type { ReferencedConfigMap } from './find-schema.ts';
 import type { Findings } from './finding.ts';
 
 /** A SigningKeySet that exists, with what its keyring rendered last. */
 export interface ResolvedKeySet {
   readonly resource: SigningKeySet;
-  /** Null: no key has been made yet. */
-  readonly outputs: Pick<KeySetOutputs, 'serial' | 'verificationKeys'> | null;
+  /** Null: no key has been made yet. `fernet`, `issuing` absent: the keys are not at hand, as where policies are only checked. */
+  readonly outputs:
+    | (Pick<KeySetOutputs, 'serial' | 'verificationKeys'> & Partial<Pick<KeySetOutputs, 'fernet' | 'issuing'>>)
+    | null;
 }
 
 /** A Kubernetes Secret, values decoded. */
@@ -30,6 +33,8 @@ export interface ReferencedNamespace {
 export interface References {
   readonly keySets: readonly ResolvedKeySet[];
   readonly secrets: readonly ReferencedSecret[];
+  /** Absent: none. */
+  readonly configMaps?: readonly ReferencedConfigMap[];
   /** Those of the policies; what is not here may use key sets of no other namespace. */
   readonly namespaces: readonly ReferencedNamespace[];
   /** A redis:// or rediss:// URL: the store of policies that name none; null: this pod's memory. */
@@ -59,6 +64,14 @@ export function findSecret(
       path,
       `Secret ${namespace}/${name} may not be read by policies; give it the label ${LABELS.allowReference}: "true"`,
       'RefNotPermitted',
+    );
+    return null;
+  }
+  if (Object.keys(secret.data).length === 0) {
+    findings.error(
+      path,
+      `Secret ${namespace}/${name} is empty, or holds more than 192 KiB, which policies do not read; write ${holds} and nothing else`,
+      'RefNotFound',
     );
     return null;
   }

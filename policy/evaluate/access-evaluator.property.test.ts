@@ -1,117 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { exampleAccessBundle } from '../bundle/testing/example-bundles.ts';
-import type { AccessBundle, AccessRule, AllowEntry, TenantSource } from '../bundle/types.ts';
 import { compileAccess, type RequestFacts } from './access-evaluator.ts';
 import { normalizePath } from './normalize-path.ts';
+import { arbitraryClaims, arbitraryPolicy, arbitraryRequest, ROLES } from './testing/arbitrary-policies.ts';
 import { decodedSegments } from './testing/decoded-segments.ts';
 import {
-  REFERENCE_CONDITIONS,
   REFERENCE_HEADERS,
   REFERENCE_NOW,
-  REFERENCE_OPEN,
-  REFERENCE_QUERIES,
   type ReferenceRequest,
   referenceAuthorize,
   referenceFind,
 } from './testing/reference-evaluator.ts';
 
 const RUNS = { numRuns: Number(process.env['FC_RUNS'] ?? 3000) };
-const HOSTS = ['a.x', 'b.a.x', 'c.b.a.x', 'y'];
-const ROLES = ['r1', 'r2', 'r3', 'undeclared'];
-const PERMISSIONS = Array.from({ length: 40 }, (_, index) => `p${index}`);
-
-const literal = fc.constantFrom('a', 'b', 'A', 'a:b', 'caf%C3%A9');
-const pattern = fc
-  .record({
-    parts: fc.array(fc.oneof({ weight: 2, arbitrary: literal }, { weight: 1, arbitrary: fc.constant('{}') }), {
-      maxLength: 3,
-    }),
-    end: fc.constantFrom('', '', '/', '/**'),
-  })
-  .map(({ parts, end }) => {
-    const names = ['x', 'y', 'z'];
-    const text = parts.map((part) => (part === '{}' ? `/{${names.shift()}}` : `/${part}`)).join('');
-    return text === '' ? `/${end.slice(1)}` : text + end;
-  });
-const entry: fc.Arbitrary<AllowEntry> = fc.record(
-  {
-    anonymous: fc.constant(true as const),
-    authenticated: fc.constant(true as const),
-    roles: fc.subarray(ROLES, { minLength: 1 }),
-    permissions: fc.subarray(PERMISSIONS, { minLength: 1, maxLength: 3 }),
-    when: fc.constantFrom(...Object.keys(REFERENCE_CONDITIONS)),
-  },
-  { requiredKeys: [] },
-);
-const tenant = fc.constantFrom<TenantSource>(
-  { source: 'path', name: 'x' },
-  { source: 'query', name: 't' },
-  { source: 'header', name: 'x-t' },
-);
-const schedule = fc
-  .constantFrom(...Object.keys(REFERENCE_OPEN))
-  .map((window) => ({ timezone: 'America/New_York', open: [window], closed: ['2026-11-21'] }));
-const matchedAndAllowed = fc.record({
-  match: fc.record({
-    hosts: fc.subarray(['a.x', '*.x', '*.a.x', 'y'], { maxLength: 2 }),
-    paths: fc.array(pattern, { maxLength: 3 }),
-    methods: fc.subarray(['GET', 'POST', 'HEAD'], { maxLength: 2 }),
-  }),
-  allow: fc.array(entry, { minLength: 1, maxLength: 3 }),
-});
-const restrictions: fc.Arbitrary<Pick<AccessRule, 'tenant' | 'schedule'>> = fc.oneof(
-  { weight: 2, arbitrary: fc.constant({}) },
-  { weight: 1, arbitrary: fc.record({ tenant, schedule }, { requiredKeys: [] }) },
-);
-const bundle: fc.Arbitrary<AccessBundle> = fc
-  .record({
-    roles: fc.tuple(...ROLES.slice(0, 3).map((name) => rolePermissions(name))),
-    rules: fc.array(fc.tuple(matchedAndAllowed, restrictions), { maxLength: 8 }),
-    pathMatching: fc.record({
-      case: fc.constantFrom('Sensitive' as const, 'Insensitive' as const),
-      trailingSlash: fc.constantFrom('Strict' as const, 'Ignore' as const),
-      parameters: fc.constant('Refuse' as const),
-    }),
-  })
-  .map(({ roles, rules, pathMatching }) => ({
-    ...exampleAccessBundle,
-    roles,
-    rules: rules.map(([rule, restricted], index) => ({ name: `rule-${index}`, ...rule, ...restricted })),
-    pathMatching,
-  }));
-const request = fc.record({
-  host: fc.constantFrom(...HOSTS),
-  rawPath: fc
-    .array(fc.constantFrom('a', 'b', 'A', '%41', 'a:b', 'a%3ab', 'caf%C3%A9', 'CAF%c3%a9', '..', '%2e', 'other'), {
-      maxLength: 4,
-    })
-    .chain((parts) => fc.constantFrom(`/${parts.join('/')}`, `/${parts.join('/')}/`)),
-  method: fc.constantFrom('GET', 'POST', 'HEAD', 'DELETE'),
-  ip: fc.constantFrom('10.0.0.1', '192.0.2.1'),
-  query: fc.constantFrom(...Object.keys(REFERENCE_QUERIES)),
-  headers: fc.constantFrom(...Object.keys(REFERENCE_HEADERS)),
-});
-const claims = fc.option(
-  fc.record(
-    {
-      sub: fc.constantFrom('u1', 'a', 'b'),
-      tenant_id: fc.constantFrom('a', 'A', 'café', ''),
-      roles: fc.subarray(ROLES),
-    },
-    { requiredKeys: ['roles'] },
-  ),
-);
-
-function rolePermissions(name: string) {
-  const permissions = fc.oneof(
-    { weight: 4, arbitrary: fc.subarray(PERMISSIONS) },
-    { weight: 1, arbitrary: fc.constant(['*']) },
-  );
-  return permissions.map((list) => ({ name, permissions: list }));
-}
-
 function factsOf({ method, ip, query, headers }: Omit<ReferenceRequest, 'segments' | 'slash'>): RequestFacts {
   const { fields } = REFERENCE_HEADERS[headers]!;
   return { method, query, headers: fields, clientAddress: ip, receivedAt: REFERENCE_NOW };
@@ -120,29 +22,33 @@ function factsOf({ method, ip, query, headers }: Omit<ReferenceRequest, 'segment
 test('the compiled evaluator finds the rule and comes to the answer of a slow obvious one', () => {
   const answers = new Map<string, number>();
   fc.assert(
-    fc.property(bundle, fc.array(fc.tuple(request, claims), { minLength: 1, maxLength: 8 }), (policy, requests) => {
-      const evaluator = compileAccess(policy);
-      for (const [made, token] of requests) {
-        const path = normalizePath(made.rawPath, policy.pathMatching);
-        if (typeof path !== 'string') continue;
-        const plain: ReferenceRequest = {
-          ...made,
-          segments: decodedSegments(path),
-          slash: path.endsWith('/') && path !== '/',
-        };
-        const who =
-          token === null
-            ? null
-            : { user: token.sub ?? null, roles: token.roles, tenant: token.tenant_id || null, claims: token };
-        const expected = referenceFind(policy, plain);
-        const found = evaluator.findRule(made.host, path, made.method);
-        assert.equal(found?.name, expected?.rule.name);
-        assert.deepEqual({ ...found?.params }, { ...expected?.params });
-        const answer = evaluator.authorize(found, token === null ? null : evaluator.identify(token), factsOf(made));
-        assert.equal(answer, referenceAuthorize(policy, expected, who, plain));
-        answers.set(answer, (answers.get(answer) ?? 0) + 1);
-      }
-    }),
+    fc.property(
+      arbitraryPolicy,
+      fc.array(fc.tuple(arbitraryRequest, arbitraryClaims), { minLength: 1, maxLength: 8 }),
+      (policy, requests) => {
+        const evaluator = compileAccess(policy);
+        for (const [made, token] of requests) {
+          const path = normalizePath(made.rawPath, policy.pathMatching);
+          if (typeof path !== 'string') continue;
+          const plain: ReferenceRequest = {
+            ...made,
+            segments: decodedSegments(path),
+            slash: path.endsWith('/') && path !== '/',
+          };
+          const who =
+            token === null
+              ? null
+              : { user: token.sub ?? null, roles: token.roles, tenant: token.tenant_id || null, claims: token };
+          const expected = referenceFind(policy, plain);
+          const found = evaluator.findRule(made.host, path, made.method);
+          assert.equal(found?.name, expected?.rule.name);
+          assert.deepEqual({ ...found?.params }, { ...expected?.params });
+          const answer = evaluator.authorize(found, token === null ? null : evaluator.identify(token), factsOf(made));
+          assert.equal(answer, referenceAuthorize(policy, expected, who, plain));
+          answers.set(answer, (answers.get(answer) ?? 0) + 1);
+        }
+      },
+    ),
     RUNS,
   );
   for (const answer of [
@@ -160,20 +66,26 @@ test('the compiled evaluator finds the rule and comes to the answer of a slow ob
 
 test('adding a role never removes a permission', () => {
   fc.assert(
-    fc.property(bundle, request, fc.subarray(ROLES), fc.constantFrom(...ROLES), (policy, made, roles, added) => {
-      const evaluator = compileAccess(policy);
-      const path = normalizePath(made.rawPath, policy.pathMatching);
-      fc.pre(typeof path === 'string');
-      const match = evaluator.findRule(made.host, path, made.method);
-      const before = evaluator.identify({ sub: 'u1', tenant_id: 'a', roles });
-      const after = evaluator.identify({ sub: 'u1', tenant_id: 'a', roles: [...roles, added] });
-      for (const [word, bits] of before.permissions.permissions.entries()) {
-        assert.equal(bits & ~after.permissions.permissions[word]!, 0);
-      }
-      if (evaluator.authorize(match, before, factsOf(made)) === 'Allow') {
-        assert.equal(evaluator.authorize(match, after, factsOf(made)), 'Allow');
-      }
-    }),
+    fc.property(
+      arbitraryPolicy,
+      arbitraryRequest,
+      fc.subarray(ROLES),
+      fc.constantFrom(...ROLES),
+      (policy, made, roles, added) => {
+        const evaluator = compileAccess(policy);
+        const path = normalizePath(made.rawPath, policy.pathMatching);
+        fc.pre(typeof path === 'string');
+        const match = evaluator.findRule(made.host, path, made.method);
+        const before = evaluator.identify({ sub: 'u1', tenant_id: 'a', roles });
+        const after = evaluator.identify({ sub: 'u1', tenant_id: 'a', roles: [...roles, added] });
+        for (const [word, bits] of before.permissions.permissions.entries()) {
+          assert.equal(bits & ~after.permissions.permissions[word]!, 0);
+        }
+        if (evaluator.authorize(match, before, factsOf(made)) === 'Allow') {
+          assert.equal(evaluator.authorize(match, after, factsOf(made)), 'Allow');
+        }
+      },
+    ),
     RUNS,
   );
 });

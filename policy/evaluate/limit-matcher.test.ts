@@ -75,16 +75,37 @@ test('limits: by address only when the address is the whole key and all tiers sh
 
 test('limits: plans carry all a store needs, and prefixes are unique per policy, limit and tier', () => {
   const matcher = compile(
-    limit('bucket', {}, { algorithm: 'TokenBucket', burst: 100, onStoreFailure: 'Deny' }),
+    limit('bucket', {}, { algorithm: 'TokenBucket', burst: 100, cost: 3, onStoreFailure: 'Deny' }),
     limit('login', {}, { key: ['ip'] }),
   );
   const [bucket] = matcher.bySubject('h', '/', 'GET');
   assert.deepEqual(bucket?.counters.get('anonymous'), {
-    plan: { name: 'bucket', algorithm: 'TokenBucket', limit: 10, windowMs: 60_000, burst: 100, onStoreFailure: 'Deny' },
+    plan: {
+      name: 'bucket',
+      algorithm: 'TokenBucket',
+      limit: 10,
+      windowMs: 60_000,
+      burst: 100,
+      cost: 3,
+      onStoreFailure: 'Deny',
+    },
     keyPrefix: 'trading/standard/bucket/anonymous/',
   });
   assert.equal(bucket?.counters.get('authenticated')?.keyPrefix, 'trading/standard/bucket/authenticated/');
   assert.equal(matcher.byAddress('h', '/', 'GET')[0]?.counter.keyPrefix, 'trading/standard/login/*/');
+});
+
+test('limits: a Reserved lane is apart, whatever its key', () => {
+  const matcher = compile(
+    limit('all', {}, { key: ['ip'] }),
+    limit('cancel', { paths: ['/orders/{id}'], methods: ['DELETE'] }, { lane: 'Reserved', key: ['ip'] }),
+  );
+  assert.deepEqual(names(matcher.reserved('h', '/orders/7', 'DELETE')), ['cancel']);
+  assert.deepEqual(names(matcher.byAddress('h', '/orders/7', 'DELETE')), ['all']);
+  assert.deepEqual(names(matcher.bySubject('h', '/orders/7', 'DELETE')), []);
+  assert.equal(matcher.isReservedCandidate('h', '/orders/7', 'DELETE'), true);
+  assert.equal(matcher.isReservedCandidate('h', '/orders/7', 'GET'), false);
+  assert.equal(compile(limit('all')).isReservedCandidate('h', '/orders/7', 'DELETE'), false);
 });
 
 test('limits: the path is read as the access policy reads it', () => {

@@ -1,21 +1,22 @@
-import type { LimitConfig, LimitKey, LimitsBundle, PathMatching } from '../bundle/types.ts';
+import type { LimitConfig, LimitsBundle, PathMatching } from '../bundle/types.ts';
 import { type HostPattern, matchesHost } from './host-pattern.ts';
 import type { LimitPlan } from './limit-plan.ts';
 import { DEFAULT_PATH_MATCHING, type NormalizedPath } from './normalize-path.ts';
 import { type ParsedMatch, parseMatch } from './parse-match.ts';
 import { PathTree, type PathVisitor } from './path-tree.ts';
+import { compileSubjectKey, type SubjectKey } from './subject-key.ts';
 
 /** A limit at one tier: how it counts, and under which key. */
 export interface TierCounter {
   readonly plan: LimitPlan;
-  /** Policy, limit and tier; `subjectKey` completes it. */
+  /** Policy, limit and tier; the subject completes it. */
   readonly keyPrefix: string;
 }
 
 /** One limit with a plan for each tier. */
 export interface CompiledLimit {
   readonly name: string;
-  readonly key: readonly LimitKey[];
+  readonly subject: SubjectKey;
   /** By tier; null and absent: unlimited. */
   readonly counters: ReadonlyMap<string, TierCounter | null>;
 }
@@ -26,6 +27,10 @@ export interface LimitMatcher {
   byAddress(host: string, path: NormalizedPath, method: string): readonly AddressLimit[];
   /** All others, decided when identity and tier are known. */
   bySubject(host: string, path: NormalizedPath, method: string): readonly CompiledLimit[];
+  /** Limits with `lane: Reserved`, decided before all others once a request is authenticated. */
+  reserved(host: string, path: NormalizedPath, method: string): readonly CompiledLimit[];
+  /** False: no lane is open to this request, whoever sends it. Costs nothing where no limit has `lane: Reserved`. */
+  isReservedCandidate(host: string, path: NormalizedPath, method: string): boolean;
 }
 
 /** A limit whose key is the address alone and whose rate is the same for every tier. */
@@ -45,6 +50,7 @@ export function compileLimitMatcher(
 ): LimitMatcher {
   const addressLimits = new LimitGroup<AddressLimit>(matching);
   const subjectLimits = new LimitGroup<CompiledLimit>(matching);
+  const reservedLimits = new LimitGroup<CompiledLimit>(matching);
   for (const config of bundle.limits) {
     const match = parseMatch(config.match, `limit "${config.name}"`);
     const prefix = `${bundle.namespace}/${bundle.name}/${config.name}/`;
@@ -52,7 +58,8 @@ export function compileLimitMatcher(
     const [first] = rates;
     if (rates.every((rate) => rate === null)) continue;
     const same = rates.every((rate) => rate?.limit === first?.limit && rate?.windowMs === first?.windowMs);
-    if (same && config.key.length === 1 && config.key[0] === 'ip') {
+    const reserved = config.lane === 'Reserved';
+    if (same && !reserved && config.key.length === 1 && config.key[0] === 'ip') {
       const counter = counterOf(config, first ?? null, `${prefix}*/`);
       if (counter !== null) addressLimits.add({ name: config.name, counter }, match, config.match.methods);
       continue;
@@ -60,18 +67,25 @@ export function compileLimitMatcher(
     const counters = new Map<string, TierCounter | null>();
     for (const [tier, rate] of Object.entries(config.rates))
       counters.set(tier, counterOf(config, rate, `${prefix}${tier}/`));
-    subjectLimits.add({ name: config.name, key: config.key, counters }, match, config.match.methods);
+    const limit = { name: config.name, subject: compileSubjectKey(config.key), counters };
+    (reserved ? reservedLimits : subjectLimits).add(limit, match, config.match.methods);
   }
+  const findReserved = (host: string, path: NormalizedPath, method: string) => reservedLimits.find(host, path, method);
   return {
     byAddress: (host, path, method) => addressLimits.find(host, path, method),
     bySubject: (host, path, method) => subjectLimits.find(host, path, method),
+    reserved: findReserved,
+    isReservedCandidate: (host, path, method) => findReserved(host, path, method).length > 0,
   };
 }
 
 function counterOf(config: LimitConfig, rate: LimitConfig['rates'][string], keyPrefix: string): TierCounter | null {
   if (rate === null || rate === undefined) return null;
-  const { name, algorithm, burst, onStoreFailure } = config;
-  return { plan: { name, algorithm, limit: rate.limit, windowMs: rate.windowMs, burst, onStoreFailure }, keyPrefix };
+  const { name, algorithm, burst, cost = 1, onStoreFailure } = config;
+  return {
+    plan: { name, algorithm, limit: rate.limit, windowMs: rate.windowMs, burst, cost, onStoreFailure },
+    keyPrefix,
+  };
 }
 
 /** A limit's claim on one path shape. */

@@ -9,5 +9,7 @@ export interface LimitPlan {
   readonly windowMs: number;
   /** TokenBucket: bucket size. Other algorithms: 0. */
   readonly burst: number;
+  /** What one request takes of it, at most `limit` or `burst`; absent: 1. */
+  readonly cost?: number;
   readonly onStoreFailure: OnStoreFailure;
 }

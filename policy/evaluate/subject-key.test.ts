@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { exampleAccessBundle } from '../bundle/testing/example-bundles.ts';
 import type { LimitKey } from '../bundle/types.ts';
 import { compileAccess } from './access-evaluator.ts';
-import { subjectKey } from './subject-key.ts';
+import { compileSubjectKey } from './subject-key.ts';
 
 const RUNS = { numRuns: Number(process.env['FC_RUNS'] ?? 2000) };
 const { identify } = compileAccess(exampleAccessBundle);
@@ -22,14 +22,29 @@ test('subject: what a key falls back to', () => {
     ['tenant', user, 'user=u1'],
     ['tenant', bare, 'ip=192.0.2.1'],
     ['tenant', null, 'ip=192.0.2.1'],
+    ['tier', null, 'tier=gold'],
+    ['rule', user, 'rule=orders'],
+    ['claim:desk', identify({ sub: 'u1', desk: 'fx' }), 'claim=fx'],
+    ['claim:desk', identify({ sub: 'u1', desk: 7 }), 'claim=7'],
+    ['claim:desk', identify({ sub: 'u1', desk: 1.5 }), 'claim=1.5'],
+    ['claim:desk', identify({ sub: 'u1', desk: false }), 'claim=false'],
+    ['claim:desk', identify({ sub: 'u1', desk: '' }), 'user=u1'],
+    ['claim:desk', identify({ sub: 'u1', desk: ['fx'] }), 'user=u1'],
+    ['claim:desk', identify({ sub: 'u1', desk: { a: 'fx' } }), 'user=u1'],
+    ['claim:desk', identify({ sub: 'u1', desk: 2 ** 53 }), 'user=u1'],
+    ['claim:toString', user, 'user=u1'],
+    ['claim:desk', bare, 'ip=192.0.2.1'],
+    ['claim:desk', null, 'ip=192.0.2.1'],
   ];
-  for (const [key, identity, expected] of cases) assert.equal(subjectKey([key], '192.0.2.1', identity), expected);
+  for (const [key, identity, expected] of cases)
+    assert.equal(compileSubjectKey([key])('192.0.2.1', identity, 'gold', 'orders'), expected);
 });
 
 test('subject: a separator inside a name moves nothing from one part to the next', () => {
   const one = identify({ tenant_id: 'a|user=b', sub: 'c' });
   const other = identify({ tenant_id: 'a', sub: 'b|user=c' });
-  assert.notEqual(subjectKey(['tenant', 'user'], '', one), subjectKey(['tenant', 'user'], '', other));
+  const subject = compileSubjectKey(['tenant', 'user']);
+  assert.notEqual(subject('', one, '', ''), subject('', other, '', ''));
 });
 
 test('subject: two subjects never share a key', () => {
@@ -47,7 +62,7 @@ test('subject: two subjects never share a key', () => {
           if (kind === 'tenant' && tenant !== null) return `tenant ${tenant}`;
           return user === null ? address : `user ${user}`;
         });
-        return { text: subjectKey(key, made.address, identity), parts: JSON.stringify(parts) };
+        return { text: compileSubjectKey(key)(made.address, identity, '', ''), parts: JSON.stringify(parts) };
       });
       assert.equal(a!.text === b!.text, a!.parts === b!.parts);
     }),

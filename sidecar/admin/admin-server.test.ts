@@ -11,7 +11,7 @@ const never = (error: unknown): never => assert.fail(String(error));
 const status: SidecarStatus = {
   uid: 'u',
   version: '1',
-  bundles: { access: null, limits: null },
+  bundles: { access: null, limits: null, issuer: null },
   keySets: { 'auth/trading': 42 },
   draining: false,
   notReady: [],

@@ -1,6 +1,11 @@
 import { PortcullisError } from '../../policy/errors.ts';
 import { askControl } from '../control/control-client.ts';
-import { type ExplainRequest, type Explanation, renderExplanation } from '../explain/explanation.ts';
+import {
+  type ExplainRequest,
+  type Explanation,
+  MAX_EXPLAINED_BODY,
+  renderExplanation,
+} from '../explain/explanation.ts';
 import type { Output } from '../main.ts';
 import { orUsage, parseFlags } from './flags.ts';
 import { containerPath } from './paths.ts';
@@ -13,6 +18,7 @@ Says what the policies in force would decide about a request, layer by layer. No
   --client ADDRESS     where it comes from (default: 127.0.0.1)
   --header 'K: V'      a header; may be repeated
   --token TOKEN        a token, put where the policy looks for one, and verified
+  --body-bytes N       with so many bytes of standard input as its body, 65536 at most
   --claims JSON        claims, taken as if a verified token had carried them
   -o, --output FORMAT  text (default) or json
   --help               this text
@@ -29,6 +35,7 @@ export function explainCommand(argv: readonly string[], output: Output): Promise
         header: { type: 'string', multiple: true, default: [] },
         token: { type: 'string' },
         claims: { type: 'string' },
+        'body-bytes': { type: 'string' },
         output: { type: 'string', short: 'o', default: 'text' },
         help: { type: 'boolean', default: false },
       },
@@ -43,12 +50,15 @@ export function explainCommand(argv: readonly string[], output: Output): Promise
     if (values.output !== 'text' && values.output !== 'json') wrong('--output must be text or json');
     if (values.token !== undefined && values.claims !== undefined) wrong('give --token or --claims, not both');
     const { token, claims, host, client } = values;
+    const bytes = values['body-bytes'];
+    const body = bytes === undefined ? undefined : await readBody(bytes, process.stdin);
     const request: ExplainRequest = {
       method: method.toUpperCase(),
       target,
       host,
       client,
       headers: values.header.map(headerOf),
+      ...(body !== undefined && { body }),
       credential: token !== undefined ? { token } : claims !== undefined ? { claims: claimsOf(claims) } : null,
     };
     const socket = containerPath('controlSocket');
@@ -69,6 +79,21 @@ export function explainCommand(argv: readonly string[], output: Output): Promise
     output.stdout.write(values.output === 'json' ? `${JSON.stringify(explanation)}\n` : renderExplanation(explanation));
     return 0;
   });
+}
+
+/** How the end of standard input reaches a program in a pod depends on the version of Kubernetes; how much comes does not. */
+async function readBody(bytes: string, input: AsyncIterable<Buffer>): Promise<string> {
+  const length = Number(bytes);
+  if (!Number.isInteger(length) || length < 0 || length > MAX_EXPLAINED_BODY) {
+    wrong(`--body-bytes must be a whole number up to ${MAX_EXPLAINED_BODY}`);
+  }
+  let body = '';
+  if (length === 0) return body;
+  for await (const chunk of input) {
+    body += chunk.toString('latin1');
+    if (body.length >= length) return body.slice(0, length);
+  }
+  wrong(`standard input ended after ${body.length} of ${length} bytes`);
 }
 
 function wrong(message: string): never {

@@ -1,10 +1,13 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
+import { join } from 'node:path';
 import { PortcullisError } from '../../policy/errors.ts';
 import { createLogger, openLogSink } from '../../runtime/log.ts';
 import { parseSidecarArguments, type SidecarArguments } from '../../runtime/sidecar-arguments.ts';
 import { packageVersion } from '../../runtime/version.ts';
+import type { BundleLocations } from '../enforcement.ts';
 import type { Output } from '../main.ts';
 import { startSidecar } from '../start-sidecar.ts';
+import type { CertificateFiles } from '../tls/certificate-source.ts';
 import { orUsage } from './flags.ts';
 import { containerPath } from './paths.ts';
 
@@ -31,6 +34,7 @@ export function runCommand(argv: readonly string[], output: Output): Promise<num
       const sidecar = await startSidecar({
         listeners,
         admin,
+        ...(args.egress && { egress: args.egress }),
         bundles: {
           publicKey,
           access: {
@@ -48,8 +52,18 @@ export function runCommand(argv: readonly string[], output: Output): Promise<num
                   name: rateLimitPolicy,
                   minimumSerial: minimumSerials.limits,
                 },
+          ...(args.issueTokens && {
+            issuer: {
+              directory: containerPath('issuer'),
+              namespace,
+              name: accessPolicy,
+              minimumSerial: minimumSerials.issuer,
+            },
+          }),
+          ...candidateLocations(args),
         },
         pod: { probes, issueTokens: args.issueTokens, refuse, controlSocket: containerPath('controlSocket') },
+        ...(args.tlsSecret !== null && { tls: certificateFiles(args.tlsSecret, namespace) }),
         sink,
         version: packageVersion(),
       });
@@ -71,6 +85,25 @@ function bundleKeyOf({ bundleKey }: SidecarArguments): KeyObject {
     // Said below; OpenSSL's own words help nobody.
   }
   throw new PortcullisError('config_invalid', '--bundle-key must be an Ed25519 public key, SPKI DER in base64');
+}
+
+function candidateLocations({ namespace, candidates }: SidecarArguments): Pick<BundleLocations, 'candidates'> {
+  if (candidates === undefined) return {};
+  const { accessPolicy, rateLimitPolicy } = candidates;
+  const access = accessPolicy && { directory: containerPath('candidateAccess'), namespace, name: accessPolicy };
+  const limits = rateLimitPolicy && { directory: containerPath('candidateLimits'), namespace, name: rateLimitPolicy };
+  return { candidates: { access: access || null, limits: limits || null } };
+}
+
+/** The mounted Secret, as messages name it. */
+function certificateFiles(secret: string, namespace: string): CertificateFiles {
+  const directory = containerPath('tls');
+  return {
+    cert: join(directory, 'tls.crt'),
+    key: join(directory, 'tls.key'),
+    name: `Secret ${namespace}/${secret}`,
+    advice: `kubectl create secret tls ${secret} -n ${namespace} --cert=FILE --key=FILE; where cert-manager makes it, kubectl describe certificate ${secret} -n ${namespace}`,
+  };
 }
 
 function firstSignal(): Promise<string> {

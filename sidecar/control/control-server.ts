@@ -1,9 +1,13 @@
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { PortcullisError } from '../../policy/errors.ts';
 import type { ExplainRequest, Explanation } from '../explain/explanation.ts';
+import type { BlockReport, ClearReport } from '../threats/block-report.ts';
+import type { RevokeAnswer, RevokeRequest } from './revoke-tokens.ts';
 
-const MAX_BODY_BYTES = 64 * 1024;
+/** As JSON, the body of a request to explain may be six times as long. */
+const MAX_BODY_BYTES = 512 * 1024;
 
 /** What those may ask who can run a command in the sidecar's container. */
 export interface ControlActions {
@@ -12,10 +16,14 @@ export interface ControlActions {
   /** Sends clients away over so many milliseconds; see Engine.startDraining. */
   readonly drain: (overMs: number) => void;
   readonly explain: (request: ExplainRequest) => Promise<Explanation>;
+  readonly revoke: (request: RevokeRequest) => Promise<RevokeAnswer>;
+  readonly blocks: () => BlockReport;
+  /** Rejects with PortcullisError `config_invalid`, which is answered 400. */
+  readonly clearBlocks: (request: unknown) => Promise<ClearReport>;
 }
 
 /**
- * HTTP on a unix socket that only our own user may open: GET /listening, POST /drain, POST /explain. It lies in a volume of the
+ * HTTP on a unix socket that only our own user may open: GET /listening, POST /drain, POST /explain, POST /revoke, GET /blocks, POST /blocks/clear. It lies in a volume of the
  * sidecar's own, so that neither the application nor the network reaches it.
  */
 export class ControlServer {
@@ -26,6 +34,9 @@ export class ControlServer {
     this.#path = path;
     this.#server = createServer({ requestTimeout: 10_000 }, (request, response) => {
       answer(request, response, actions).catch((error) => {
+        if (error instanceof PortcullisError && error.code === 'config_invalid') {
+          return reply(response, 400, { error: error.message });
+        }
         onFault(error);
         if (response.headersSent) response.destroy();
         else
@@ -70,6 +81,15 @@ async function answer(request: IncomingMessage, response: ServerResponse, action
     }
     case 'POST /explain':
       reply(response, 200, await actions.explain((await bodyOf(request)) as ExplainRequest));
+      break;
+    case 'GET /blocks':
+      reply(response, 200, actions.blocks());
+      break;
+    case 'POST /blocks/clear':
+      reply(response, 200, await actions.clearBlocks(await bodyOf(request)));
+      break;
+    case 'POST /revoke':
+      reply(response, 200, await actions.revoke((await bodyOf(request)) as RevokeRequest));
       break;
     default:
       reply(response, 404, { error: 'no such request' });

@@ -9,6 +9,11 @@ export interface ClientAddress {
   of(peer: string, forwardedFor: string): string;
 }
 
+/** A peer's address; IPv4 in its own notation when it came mapped into IPv6 (RFC 4291 §2.5.5.2). */
+export function plainAddress(address = ''): string {
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
+}
+
 /** Builds the lookup once per policy. With `trustedHops: 0` nothing that a header says is believed. */
 export function compileClientAddress(config: ClientIpConfig): ClientAddress {
   const { trustedHops, trustedProxies } = config;

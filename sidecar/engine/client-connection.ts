@@ -1,45 +1,37 @@
 import type { Socket } from 'node:net';
 import { type AnswerFraming, AnswerWriter } from './answer-writer.ts';
-import { checkHead } from './check-head.ts';
+import { plainAddress } from './client-address.ts';
 import type { ClientRequest, RequestHandler } from './client-request.ts';
 import type { CoarseClock } from './coarse-clock.ts';
+import { isTooSlow, overdue, type Phase, spareOf, type Waiting } from './connection-patience.ts';
+import type { Spare, SpareConnection } from './connection-table.ts';
+import { HeadReader } from './head-reader.ts';
 import { HeldBytes } from './held-bytes.ts';
 import { RequestBody } from './request-body.ts';
-import { MAX_HEAD_BYTES, overlongHead, parseRequestHead } from './request-head.ts';
 import { type Cause, type ProtocolRefusal, problemBody, RESCUE } from './rescue.ts';
 
-const HEAD_END = Buffer.from('\r\n\r\n');
-/** A CR or LF that is not part of a CRLF; a CR at the end may still become one. */
-const BAD_LINE_END = /\r[^\n]|[^\r]\n/;
-const HEAD_TIMEOUT_MS = 10_000;
-const KEEP_ALIVE_MS = 60_000;
-const LINGER_MS = 2_000;
 /** Bytes of the next requests that are held back while one is served; then the socket is paused. */
 const MAX_PIPELINED = 64 * 1024;
-/** RFC-conforming clients are far faster; below it, after a grace, a body is a slow attack. */
-const MIN_BODY_BYTES_PER_SECOND = 500;
-const BODY_GRACE_MS = 10_000;
 /** A refused client may still be sending its body: so much of it is read and thrown away. */
 const MAX_DISCARD_BYTES = 1024 * 1024;
-
-/** `flush`: the answer is complete, and the client has yet to read what the socket holds of it. */
-type Phase = 'head' | 'body' | 'answer' | 'flush' | 'linger' | 'closed';
 
 /**
  * One client connection: a strict HTTP/1.1 server on a socket (RFC 9112). Requests are served one after the other; what a client
  * pipelines waits, bounded. A client that closes its side has left: its request is given up.
  */
-export class ClientConnection {
+export class ClientConnection implements SpareConnection {
   readonly socket: Socket;
-  /** The peer's address; IPv4 in its own notation when it came mapped into IPv6 (RFC 4291 §2.5.5.2). */
+  /** The peer's address, as plainAddress writes it. */
   readonly peer: string;
   readonly #handler: RequestHandler;
   readonly #clock: CoarseClock;
   #phase: Phase = 'head';
   #since: number;
+  readonly #heads = new HeadReader();
   /** Bytes not yet parsed. */
   readonly #held = new HeldBytes();
   readonly #answer: AnswerWriter;
+  readonly #listeners: Readonly<Record<string, (data: Buffer) => void>>;
   #request: ClientRequest | null = null;
   #body: RequestBody | null = null;
   /** Since `#since`. */
@@ -49,32 +41,32 @@ export class ClientConnection {
   #bodyPaused = false;
   #keepAlive = true;
   #served = false;
-  #emptyLine = false;
   /** What a client pipelined is looked at on the next turn. */
   #scheduled = false;
   #flushed = false;
-  #minor: 0 | 1 = 1;
-  #isHead = false;
+  #restMs = 0;
 
   constructor(socket: Socket, handler: RequestHandler, clock: CoarseClock) {
     this.socket = socket;
-    const address = socket.remoteAddress ?? '';
-    this.peer = address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
+    this.peer = plainAddress(socket.remoteAddress);
     this.#handler = handler;
     this.#answer = new AnswerWriter(socket);
     this.#clock = clock;
     this.#since = clock.now;
-    socket.on('data', (data: Buffer) => this.#onData(data));
-    socket.on('drain', () => {
-      if (this.#phase === 'flush') this.#afterAnswer();
-      else this.#request?.onDrain();
-    });
-    socket.on('end', () => {
-      if (this.#phase === 'linger') socket.destroySoon();
-      else this.#gone();
-    });
-    socket.on('error', () => {}); // 'close' follows
-    socket.on('close', () => this.#gone());
+    this.#listeners = {
+      data: (data: Buffer) => this.#onData(data),
+      drain: () => {
+        if (this.#phase === 'flush') this.#afterAnswer();
+        else this.#request?.onDrain();
+      },
+      end: () => {
+        if (this.#phase === 'linger') socket.destroySoon();
+        else this.#gone();
+      },
+      error: () => {}, // 'close' follows
+      close: () => this.#gone(),
+    };
+    for (const [event, listener] of Object.entries(this.#listeners)) socket.on(event, listener);
   }
 
   /** True while no request is under way. */
@@ -113,53 +105,34 @@ export class ClientConnection {
 
   /** Whether the held bytes have a whole head; `known` of them were looked at before. Refuses what can never become one. */
   #headComplete(known: number): boolean {
-    const held = this.#held.view;
-    if (held.indexOf(HEAD_END, Math.max(0, known - HEAD_END.length)) >= 0) return true;
-    const fresh = held.toString('latin1', Math.max(0, known - 1));
-    if (BAD_LINE_END.test(fresh) || (known === 0 && fresh.charCodeAt(0) === 10)) this.refuse('malformed_request');
-    else if (held.length > MAX_HEAD_BYTES) this.refuse(overlongHead(held.toString('latin1')));
+    const complete = this.#heads.complete(this.#held.view, known);
+    if (typeof complete === 'boolean') return complete;
+    this.refuse(complete);
     return false;
   }
 
   /** Reads one head from the front of `data`; what follows it belongs to its body or waits. */
   #readHead(incoming: Buffer): void {
-    let data = incoming;
-    // RFC 9112 §2.2: one empty line before a request is forgiven.
-    if (!this.#emptyLine && data.length >= 2 && data[0] === 13 && data[1] === 10) {
-      this.#emptyLine = true;
-      data = data.subarray(2);
-    }
-    const end = data.indexOf(HEAD_END);
-    if (end < 0) {
+    const data = this.#heads.withoutEmptyLine(incoming);
+    const checked = this.#heads.read(data);
+    if (checked === null) {
       this.#held.add(data);
       if (this.socket.isPaused()) this.socket.resume();
       this.#headComplete(0);
       return;
     }
-    if (end > MAX_HEAD_BYTES) {
-      this.refuse(overlongHead(data.toString('latin1', 0, end)));
-      return;
-    }
-    const head = parseRequestHead(data.toString('latin1', 0, end));
-    if (typeof head === 'string') {
-      this.refuse(head);
-      return;
-    }
-    const checked = checkHead(head);
     if (typeof checked === 'string') {
       this.refuse(checked);
       return;
     }
-    this.#minor = head.minor;
-    this.#isHead = head.method === 'HEAD';
     this.#keepAlive = checked.keepAlive;
     this.#since = this.#clock.now;
-    this.#emptyLine = false;
     this.#bodyBytes = 0;
     this.#discarded = 0;
     this.#body = checked.body === 'none' ? null : new RequestBody(checked);
     this.#phase = checked.body === 'none' ? 'answer' : 'body';
-    const rest = data.length === end + 4 ? null : data.subarray(end + 4);
+    const { length } = this.#heads;
+    const rest = data.length === length ? null : data.subarray(length);
     if (rest !== null && checked.body === 'none') this.#held.add(rest);
     if (this.#phase === 'body' && this.socket.isPaused()) this.socket.resume();
     this.#handler.onRequest(this, checked);
@@ -227,7 +200,7 @@ export class ClientConnection {
 
   /** Begins an answer; see AnswerWriter. */
   startAnswer(status: number, headers: readonly string[], framing: AnswerFraming, keepAlive: boolean): void {
-    this.#keepAlive = this.#answer.start(status, headers, framing, this.#minor, keepAlive && this.#keepAlive);
+    this.#keepAlive = this.#answer.start(status, headers, framing, this.#heads.minor, keepAlive && this.#keepAlive);
   }
 
   /** Sends body bytes; false asks the caller to wait for `onDrain`. */
@@ -260,7 +233,7 @@ export class ClientConnection {
     const headers = ['content-type', 'application/problem+json', 'cache-control', 'no-store', 'x-request-id', id];
     headers.push('content-length', String(body.length));
     this.startAnswer(RESCUE[cause].status, headers, 'length', false);
-    this.endAnswer(this.#phase !== 'head' && this.#isHead ? null : Buffer.from(body, 'latin1'));
+    this.endAnswer(this.#phase !== 'head' && this.#heads.isHead ? null : Buffer.from(body, 'latin1'));
     if (this.#phase === 'head') this.#linger();
     this.#handler.onProtocolRefusal(cause, this.peer, id);
   }
@@ -274,10 +247,23 @@ export class ClientConnection {
     } else this.#next();
   }
 
+  /** Reads nothing for a while after the present answer. */
+  rest(ms: number): void {
+    this.#restMs = ms;
+  }
+
   #next(): void {
     this.#served = true;
     this.#phase = 'head';
     this.#since = this.#clock.now;
+    if (this.#restMs > 0) {
+      setTimeout(() => {
+        if (this.#phase === 'head') this.#next();
+      }, this.#restMs).unref();
+      this.#restMs = 0;
+      this.socket.pause();
+      return;
+    }
     if (this.#bodyPaused) this.resumeBody();
     // With more waiting, the socket stays as it is: what was read ahead is served first.
     if (this.#held.length === 0) {
@@ -297,7 +283,8 @@ export class ClientConnection {
   /** Hands the socket over to a tunnel; returns bytes that came early. Nothing of this connection acts on it any more. */
   detach(): Buffer {
     const early = this.#held.take();
-    this.socket.removeAllListeners();
+    // Not all listeners: TLS lives by its own.
+    for (const [event, listener] of Object.entries(this.#listeners)) this.socket.off(event, listener);
     this.#phase = 'closed';
     this.#request = null;
     this.#handler.onClosed(this);
@@ -311,6 +298,10 @@ export class ClientConnection {
     this.#gone();
   }
 
+  spare(now: number): Spare {
+    return spareOf(this.#waiting(now));
+  }
+
   /** Closes once idle: at once when no request is under way, else after its answer. */
   closeWhenIdle(): void {
     if (this.idle) this.#linger();
@@ -319,16 +310,34 @@ export class ClientConnection {
 
   /** Ends what has been waited for too long. Called every so often. */
   enforceTimeouts(now: number): void {
-    const waited = now - this.#since;
-    if (this.#phase === 'head' && this.#held.length > 0 && waited > HEAD_TIMEOUT_MS) this.refuse('request_timeout');
-    else if (this.#phase === 'head' && waited > (this.#served ? KEEP_ALIVE_MS : HEAD_TIMEOUT_MS)) this.#linger();
-    else if (this.#phase === 'flush' && waited > KEEP_ALIVE_MS) this.socket.destroy();
-    else if (this.#phase === 'linger' && waited > (this.#flushed ? LINGER_MS : KEEP_ALIVE_MS)) this.socket.destroy();
-    else if (this.#phase === 'body' && !this.#bodyPaused && waited > BODY_GRACE_MS) {
-      if (this.#bodyBytes < (waited / 1_000) * MIN_BODY_BYTES_PER_SECOND) this.#bodyFailed('request_timeout');
-      this.#bodyBytes = 0;
-      this.#since = now;
+    const waiting = this.#waiting(now);
+    switch (overdue(waiting)) {
+      case 'refuse':
+        this.refuse('request_timeout');
+        break;
+      case 'linger':
+        this.#linger();
+        break;
+      case 'destroy':
+        this.socket.destroy();
+        break;
+      case 'weigh':
+        if (isTooSlow(this.#bodyBytes, waiting.waitedMs)) this.#bodyFailed('request_timeout');
+        this.#bodyBytes = 0;
+        this.#since = now;
     }
+  }
+
+  #waiting(now: number): Waiting {
+    return {
+      phase: this.#phase,
+      waitedMs: now - this.#since,
+      served: this.#served,
+      begun: this.#held.length > 0,
+      bodyPaused: this.#bodyPaused,
+      unread: this.socket.writableNeedDrain,
+      flushed: this.#flushed,
+    };
   }
 
   /** Sends FIN and reads on for a moment: closing with unread bytes would reset the connection under our answer. */

@@ -1,28 +1,38 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { DEFAULT_CONNECTIONS } from '../../policy/bundle/connections.ts';
 import type { HostPort } from '../../runtime/sidecar-arguments.ts';
 import type { FilterFault } from '../pipeline/run-pipeline.ts';
+import { applicationAt } from './application-client.ts';
 import { BodyBudget } from './body-collector.ts';
 import { buildExchange } from './build-exchange.ts';
 import type { CheckedHead } from './check-head.ts';
+import { plainAddress } from './client-address.ts';
 import { ClientConnection } from './client-connection.ts';
 import type { RequestHandler } from './client-request.ts';
 import { type CoarseClock, startCoarseClock } from './coarse-clock.ts';
+import { ConnectionTable, capsOf } from './connection-table.ts';
 import type { EngineContext, Pipeline } from './engine-context.ts';
 import type { Cause } from './rescue.ts';
+import { type CertificatePair, TlsListener, type TlsListening } from './tls-listener.ts';
 import { Transaction } from './transaction.ts';
-import type { Tunnel } from './tunnel.ts';
+import type { Tunnel, TunnelEnd } from './tunnel.ts';
 import { DEFAULT_UPSTREAM_TIMEOUTS } from './upstream-connection.ts';
 import { UpstreamPool } from './upstream-pool.ts';
 
 const SWEEP_MS = 500;
 const STOP_POLL_MS = 10;
-const BACKLOG = 4096;
+/**
+ * Connections that wait to be accepted. Under load libuv takes one each turn of the loop, oldest first: of a longer queue only those would be
+ * served whose clients have given up. What finds it full is asked to come again by the kernel.
+ */
+const BACKLOG = 512;
 /** Bodies that filters look at as a whole, all together. */
 const MAX_BODY_BYTES = 64 * 1024 * 1024;
-/** How long an application may take over the rest of a WebSocket frame while we drain. */
-const HALF_FRAME_MS = 5_000;
+
+/** What holds for connections before any policy does. */
+const NO_POLICY = { clientAddress: null, connections: { config: DEFAULT_CONNECTIONS, shadow: false } };
 
 /** What the engine needs from its owner. Times in milliseconds. */
 export interface EngineOptions {
@@ -32,6 +42,12 @@ export interface EngineOptions {
   readonly onFilterFault: FilterFault;
   /** HTTP that was refused before it became an exchange: counted and logged by the owner. */
   readonly onProtocolRefusal: (cause: Cause, peer: string, requestId: string) => void;
+  /** Where connections are counted, with those of other ports; default: a table of its own. */
+  readonly connections?: ConnectionTable;
+  /** We ended a WebSocket. */
+  readonly onTunnelEnd?: (why: TunnelEnd) => void;
+  /** Absent: clients speak plain HTTP. */
+  readonly tls?: TlsListening;
 }
 
 /**
@@ -42,9 +58,12 @@ export class Engine implements RequestHandler {
   readonly nextRequestId: () => string;
   readonly onProtocolRefusal: (cause: Cause, peer: string, requestId: string) => void;
   readonly #server: Server;
+  readonly #tls: TlsListener | null;
   readonly #clock: CoarseClock = startCoarseClock();
   readonly #connections = new Set<ClientConnection>();
   readonly #context: EngineContext;
+  readonly #upstreamPort: number;
+  readonly #table: ConnectionTable;
   readonly #sweep: NodeJS.Timeout;
   #pipeline: Pipeline | null = null;
 
@@ -52,27 +71,62 @@ export class Engine implements RequestHandler {
     this.nextRequestId = options.nextRequestId;
     this.onProtocolRefusal = options.onProtocolRefusal;
     const { host, port } = options.upstream;
+    this.#upstreamPort = port;
+    this.#table = options.connections ?? new ConnectionTable();
     this.#context = {
       upstreams: new UpstreamPool(host, port, this.#clock, () => this.#pipeline?.timeouts ?? DEFAULT_UPSTREAM_TIMEOUTS),
+      application: applicationAt(options.upstream, () => this.#pipeline?.timeouts ?? DEFAULT_UPSTREAM_TIMEOUTS),
       onFilterFault: options.onFilterFault,
+      clock: this.#clock,
       tunnels: new Set<Tunnel>(),
+      onTunnelEnd: options.onTunnelEnd ?? (() => {}),
       bodies: new BodyBudget(MAX_BODY_BYTES),
       draining: false,
     };
     // A client that ends its side has left; half-open connections are for those who want to hold us.
-    this.#server = createServer({ noDelay: true, allowHalfOpen: true }, (socket: Socket) => {
-      this.#connections.add(new ClientConnection(socket, this, this.#clock));
+    const listening = { noDelay: true, allowHalfOpen: true };
+    const onSecure = (socket: Socket, tcp: Socket) => this.#begin(socket, tcp);
+    this.#tls = options.tls === undefined ? null : new TlsListener(listening, options.tls, onSecure);
+    // In the middle of a TLS handshake, whoever ends one side has left.
+    this.#server = createServer({ ...listening, allowHalfOpen: this.#tls === null }, (tcp: Socket) => {
+      if (!this.#admits(tcp)) return;
+      if (this.#tls === null) this.#begin(tcp, tcp);
+      else this.#tls.begin(tcp);
     });
     this.#sweep = setInterval(() => {
       const now = this.#clock.now;
       for (const connection of this.#connections) connection.enforceTimeouts(now);
+      const epochMs = Date.now();
+      for (const tunnel of this.#context.tunnels) tunnel.check(epochMs);
     }, SWEEP_MS);
     this.#sweep.unref();
+  }
+
+  #admits(tcp: Socket): boolean {
+    const { clientAddress, connections } = this.#pipeline ?? NO_POLICY;
+    const proxy = clientAddress?.trusts(plainAddress(tcp.remoteAddress)) === true;
+    return this.#table.admit(tcp, proxy, capsOf(connections), this.#clock.now);
+  }
+
+  #begin(socket: Socket, tcp: Socket): void {
+    const connection = new ClientConnection(socket, this, this.#clock);
+    this.#connections.add(connection);
+    this.#table.attach(tcp, connection);
   }
 
   /** Requests that begin from now on run through this pipeline; those under way keep theirs. */
   use(pipeline: Pipeline): void {
     this.#pipeline = pipeline;
+  }
+
+  /** With TLS: handshakes from now on show this certificate. Throws OpenSSL's error. */
+  useCertificate(pair: CertificatePair): void {
+    this.#tls?.use(pair);
+  }
+
+  /** Open client connections, with those of other ports that share a table. */
+  get connections(): number {
+    return this.#table.size;
   }
 
   /** Open WebSockets. */
@@ -97,7 +151,7 @@ export class Engine implements RequestHandler {
     this.#context.draining = true;
     const tunnels = [...this.#context.tunnels];
     for (const [index, tunnel] of tunnels.entries()) {
-      setTimeout(() => tunnel.goAway(HALF_FRAME_MS), ((index + 0.5) * overMs) / tunnels.length).unref();
+      setTimeout(() => tunnel.end('draining'), ((index + 0.5) * overMs) / tunnels.length).unref();
     }
   }
 
@@ -105,12 +159,13 @@ export class Engine implements RequestHandler {
   async stop(graceMs: number): Promise<void> {
     this.#context.draining = true;
     this.#server.close();
-    for (const tunnel of this.#context.tunnels) tunnel.goAway(graceMs);
+    for (const tunnel of this.#context.tunnels) tunnel.end('draining', graceMs);
     for (const connection of this.#connections) connection.closeWhenIdle();
     const deadline = performance.now() + graceMs;
     while (this.#connections.size + this.tunnels > 0 && performance.now() < deadline) await delay(STOP_POLL_MS);
     for (const connection of this.#connections) connection.destroy();
     for (const tunnel of this.#context.tunnels) tunnel.destroy();
+    this.#tls?.cut();
     while (this.tunnels > 0) await delay(STOP_POLL_MS); // until each has closed, and has been counted and logged
     this.#context.upstreams.close();
     clearInterval(this.#sweep);
@@ -132,7 +187,11 @@ export class Engine implements RequestHandler {
       receivedAt: Date.now(),
       startedAt,
     });
-    if (typeof exchange === 'string') client.refuse(exchange);
-    else new Transaction(this.#context, pipeline, client, head, exchange).run();
+    if (typeof exchange === 'string') {
+      client.refuse(exchange);
+      return;
+    }
+    exchange.upstreamPort = this.#upstreamPort;
+    new Transaction(this.#context, pipeline, client, head, exchange).run();
   }
 }

@@ -79,4 +79,38 @@ describe('FrameTracker', () => {
       { numRuns: Number(process.env['FC_RUNS'] ?? 1_000) },
     );
   });
+
+  it('with a judge, passes every byte on once, never part of a header, and stops before what is refused', () => {
+    const shapes = fc.array(fc.tuple(fc.integer({ min: 0, max: 300 }), fc.boolean()), { minLength: 1, maxLength: 6 });
+    const steps = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 200 });
+    fc.assert(
+      fc.property(shapes, steps, fc.integer({ min: 0, max: 8 }), (frames, cuts, refused) => {
+        const parts = frames.map(([payload, masked]) => frame(payload, masked, payload < 126 ? 7 : 16));
+        const bytes = Buffer.concat(parts);
+        const tracker = new FrameTracker();
+        const seen: number[] = [];
+        const judge = {
+          admits: (_opcode: number, _fin: boolean, length: number) => seen.push(length) <= refused,
+        };
+        const passed: Buffer[] = [];
+        let held = Buffer.alloc(0);
+        for (let at = 0, i = 0; at < bytes.length && seen.length <= refused; i++) {
+          const next = Math.min(bytes.length, at + (cuts[i % cuts.length] as number));
+          const data = Buffer.concat([held, bytes.subarray(at, next)]);
+          const count = tracker.push(data, judge);
+          passed.push(data.subarray(0, count));
+          held = data.subarray(count);
+          at = next;
+          assert.ok(held.length < 14 || seen.length > refused);
+        }
+        assert.deepEqual(Buffer.concat(passed), Buffer.concat(parts.slice(0, refused)));
+        assert.deepEqual(
+          seen,
+          frames.slice(0, refused + 1).map(([payload]) => payload),
+        );
+        assert.ok(tracker.atBoundary);
+      }),
+      { numRuns: Number(process.env['FC_RUNS'] ?? 1_000) },
+    );
+  });
 });

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { after, test } from 'node:test';
+import { DEFAULT_CONNECTIONS } from '../../policy/bundle/connections.ts';
 import type { BodyRefusal } from '../pipeline/exchange.ts';
 import type { Filter } from '../pipeline/filter.ts';
 import { compileClientAddress } from './client-address.ts';
@@ -47,6 +48,7 @@ engine.use({
   pathMatching: { case: 'Sensitive', trailingSlash: 'Strict', parameters: 'Refuse' },
   clientAddress: compileClientAddress({ trustedHops: 0, trustedProxies: [] }),
   timeouts: DEFAULT_UPSTREAM_TIMEOUTS,
+  connections: { config: DEFAULT_CONNECTIONS, shadow: false },
   ownedAnswerHeaders: new Set(),
   forwardLines: () => '',
 });

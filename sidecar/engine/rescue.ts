@@ -21,8 +21,18 @@ export type ProtocolRefusal =
 /** What can go wrong between us and the application. */
 export type UpstreamFailure = 'upstream_connect' | 'upstream_timeout' | 'upstream_reset' | 'upstream_protocol';
 
+/** Why a request to a broker got no answer of the broker's; see docs/egress.md. */
+export type EgressFailure =
+  | 'egress_unknown'
+  | 'egress_refused'
+  | 'egress_connect'
+  | 'egress_timeout'
+  | 'egress_reset'
+  | 'egress_protocol'
+  | 'egress_websocket';
+
 /** Every reason for an answer that the application did not give. */
-export type Cause = DenialCode | ProtocolRefusal | UpstreamFailure | 'policy_not_loaded';
+export type Cause = DenialCode | ProtocolRefusal | UpstreamFailure | EgressFailure | 'policy_not_loaded';
 
 /** How a cause looks to the client: nothing here depends on the request. */
 export interface Rescue {
@@ -42,6 +52,8 @@ function r(status: number, title: string, detail: string, close = false): Rescue
 export const RESCUE: Readonly<Record<Cause, Rescue>> = Object.freeze({
   token_missing: r(401, 'Unauthorized', 'This request needs a token.'),
   token_invalid: r(401, 'Unauthorized', 'The token was not accepted.'),
+  api_key_invalid: r(401, 'Unauthorized', 'The API key was not accepted.'),
+  signature_invalid: r(401, 'Unauthorized', 'The signature of the request was not accepted.'),
   no_rule: r(403, 'Forbidden', 'No rule of the access policy covers this request.'),
   forbidden: r(403, 'Forbidden', 'The access policy does not allow this request for this identity.'),
   condition_error: r(403, 'Forbidden', 'A condition of the access policy could not be evaluated for this request.'),
@@ -53,8 +65,27 @@ export const RESCUE: Readonly<Record<Cause, Rescue>> = Object.freeze({
   unsupported_media_type: r(415, 'Unsupported Media Type', 'The body is of a type that this operation does not take.'),
   overloaded: r(503, 'Service Unavailable', 'Too much is under way; Retry-After says when to come back.'),
   rate_limited: r(429, 'Too Many Requests', 'A rate limit is used up; Retry-After says when to come back.'),
-  store_unavailable: r(503, 'Service Unavailable', 'The rate limit store does not answer.'),
+  blocked: r(429, 'Too Many Requests', 'Requests like this are blocked for a time; Retry-After says until when.'),
+  store_unavailable: r(503, 'Service Unavailable', 'The store that this decision needs does not answer.'),
+  too_many_connections: r(429, 'Too Many Requests', 'Too many connections are open; close some, or come back later.'),
+  circuit_open: r(
+    503,
+    'Service Unavailable',
+    'The application fails and is left alone; Retry-After says when to come back.',
+  ),
   symmetric_key_set: r(404, 'Not Found', 'The keys of this key set are secrets, of which there is no JWKS.'),
+  egress_not_allowed: r(403, 'Forbidden', 'The policy does not let this request go to this broker.'),
+  credentials_invalid: r(401, 'Unauthorized', 'User name and password do not fit.'),
+  credentials_unavailable: r(502, 'Bad Gateway', 'The application could not say whether user name and password fit.'),
+  refresh_token_invalid: r(401, 'Unauthorized', 'The refresh token was not accepted; log in again.'),
+  signing_key_missing: r(503, 'Service Unavailable', 'What tokens are signed by has not reached this pod yet.'),
+  tokens_not_issued: r(404, 'Not Found', 'This pod issues no tokens.'),
+  post_only: r(405, 'Method Not Allowed', 'This endpoint takes POST only.'),
+  egress_circuit_open: r(
+    503,
+    'Service Unavailable',
+    'The broker failed too often and is left alone for a while; Retry-After says how long.',
+  ),
   internal_error: r(500, 'Internal Server Error', 'The request could not be decided and was therefore refused.'),
   policy_not_loaded: r(503, 'Service Unavailable', 'No valid access policy has been loaded yet.'),
   malformed_request: r(400, 'Bad Request', 'The request is not well-formed HTTP/1.1.', true),
@@ -74,6 +105,13 @@ export const RESCUE: Readonly<Record<Cause, Rescue>> = Object.freeze({
   upstream_connect: r(502, 'Bad Gateway', 'The application does not accept connections.'),
   upstream_timeout: r(504, 'Gateway Timeout', 'The application did not answer in time.'),
   upstream_reset: r(502, 'Bad Gateway', 'The application closed the connection before it had answered.'),
+  egress_unknown: r(404, 'Not Found', 'The policy has no egress of this name.'),
+  egress_refused: r(502, 'Bad Gateway', 'The address of the broker is not one that may be connected to.'),
+  egress_connect: r(502, 'Bad Gateway', 'The broker could not be reached; nothing was sent to it.'),
+  egress_timeout: r(504, 'Gateway Timeout', 'The broker did not answer in time; it may have acted on the request.'),
+  egress_reset: r(502, 'Bad Gateway', 'The broker closed the connection; it may have acted on the request.'),
+  egress_protocol: r(502, 'Bad Gateway', 'The broker answered with something that is not valid HTTP/1.1.'),
+  egress_websocket: r(501, 'Not Implemented', 'WebSockets do not pass through egress.'),
   upstream_protocol: r(502, 'Bad Gateway', 'The application answered with something that is not valid HTTP/1.1.'),
 });
 

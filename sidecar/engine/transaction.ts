@@ -3,19 +3,26 @@ import type { Violation } from '../../policy/evaluate/body/body-config.ts';
 import type { BodyRefusal, BodySource, Exchange } from '../pipeline/exchange.ts';
 import type { Answer, Denial } from '../pipeline/filter.ts';
 import { runFinish, runRequest, runResponse } from '../pipeline/run-pipeline.ts';
+import { isAcceptedHandshake } from './accepted-handshake.ts';
 import type { AnswerFraming } from './answer-writer.ts';
 import { BodyCollector } from './body-collector.ts';
 import type { CheckedHead } from './check-head.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { ClientRequest } from './client-request.ts';
 import type { EngineContext, Pipeline } from './engine-context.ts';
+import { openTunnel } from './open-tunnel.ts';
 import { type Cause, type ProtocolRefusal, problemBody, RESCUE, type UpstreamFailure } from './rescue.ts';
 import type { ResponseHead } from './response-head.ts';
-import { isAcceptedHandshake, openTunnel, type Tunnel } from './tunnel.ts';
 import type { ResponseSink, UpstreamConnection } from './upstream-connection.ts';
 
 /** RFC 9110 §9.2.2: only these may be sent again when a kept connection turned out to be closed. */
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
+
+/**
+ * So long a connection is not read after a request of it was refused for want of time: answering the next one would take as much again.
+ * Less than the Retry-After that it was told.
+ */
+const SHED_REST_MS = 500;
 
 /** One request from its checked head to the end of its answer: decided on, forwarded, answered, counted. */
 export class Transaction implements ResponseSink, ClientRequest, BodySource {
@@ -48,6 +55,7 @@ export class Transaction implements ResponseSink, ClientRequest, BodySource {
     this.#head = head;
     this.exchange = exchange;
     exchange.body = this;
+    exchange.application = context.application;
     client.begin(this);
   }
 
@@ -93,9 +101,12 @@ export class Transaction implements ResponseSink, ClientRequest, BodySource {
 
   #decided(decision: Denial | Answer | undefined): void {
     if (this.#finished) return;
+    this.exchange.decision = decision;
+    if (decision !== undefined) this.exchange.decidedBy = this.#pipeline.filters[this.exchange.entered - 1]?.name ?? '';
     if (decision === undefined) this.#forward();
     else if (decision.kind === 'answer') this.#answer(decision.status, [...decision.headers], decision.body, true);
     else {
+      if (decision.layer === 'shed') this.#client.rest(SHED_REST_MS);
       this.exchange.refusalReason = decision.reason;
       this.refuse(decision.code, decision.headers, decision.violations);
     }
@@ -117,6 +128,7 @@ export class Transaction implements ResponseSink, ClientRequest, BodySource {
   }
 
   #answer(status: number, headers: string[], body: string, keepAlive: boolean): void {
+    this.exchange.status = status;
     runResponse(this.#pipeline.filters, this.exchange, headers, this.#context.onFilterFault);
     headers.push('x-request-id', this.exchange.id);
     if (status !== 204 && status !== 304) headers.push('content-length', String(body.length));
@@ -129,7 +141,6 @@ export class Transaction implements ResponseSink, ClientRequest, BodySource {
 
   #start(status: number, headers: string[], framing: AnswerFraming, keepAlive: boolean): void {
     this.#answerStarted = true;
-    this.exchange.status = status;
     // Refused without 100: whether its body or its next request comes now, only the client knows.
     const uncertain = this.#head.expectsContinue && !this.#continued;
     const close = this.#context.draining || this.exchange.upgrade || uncertain;
@@ -211,9 +222,8 @@ export class Transaction implements ResponseSink, ClientRequest, BodySource {
   }
 
   onHead(head: ResponseHead): void {
-    const headers = this.#endToEnd(head.headers);
-    runResponse(this.#pipeline.filters, this.exchange, headers, this.#context.onFilterFault);
-    headers.push('x-request-id', this.exchange.id);
+    this.exchange.status = head.status;
+    const headers = this.#ownHeaders(head);
     const framing = head.framing === 'until-close' ? 'chunked' : head.framing;
     this.#start(head.status, headers, framing, this.#bodySent);
   }
@@ -236,15 +246,9 @@ export class Transaction implements ResponseSink, ClientRequest, BodySource {
       return;
     }
     this.exchange.status = 101;
-    const headers = this.#endToEnd(head.headers);
-    headers.push('x-request-id', this.exchange.id);
-    const early = this.#client.detach();
-    const tunnel: Tunnel = openTunnel(this.#client.socket, socket, headers, rest, early, (bytes) => {
-      this.exchange.bytesSent = bytes;
-      this.#context.tunnels.delete(tunnel);
-      this.#finish();
-    });
-    this.#context.tunnels.add(tunnel);
+    const headers = this.#ownHeaders(head);
+    const ends = { client: this.#client.socket, early: this.#client.detach(), upstream: socket, rest };
+    openTunnel(this.#context, this.#pipeline, this.exchange, ends, headers, () => this.#finish());
   }
 
   onFailure(cause: UpstreamFailure, error: Error | null): void {
@@ -266,14 +270,16 @@ export class Transaction implements ResponseSink, ClientRequest, BodySource {
     this.#client.destroy(); // as when it leaves: onGone finishes
   }
 
-  /** The application's headers without those that the policy decides alone. */
-  #endToEnd(received: readonly string[]): string[] {
+  /** The application's headers without those that the policy decides alone, and ours. */
+  #ownHeaders({ headers: received }: ResponseHead): string[] {
     const owned = this.#pipeline.ownedAnswerHeaders;
     const headers: string[] = [];
     for (let i = 0; i < received.length; i += 2) {
       const name = received[i] as string;
       if (!owned.has(name)) headers.push(name, received[i + 1] as string);
     }
+    runResponse(this.#pipeline.filters, this.exchange, headers, this.#context.onFilterFault);
+    headers.push('x-request-id', this.exchange.id);
     return headers;
   }
 

@@ -62,8 +62,9 @@ export class UpstreamConnection {
   #idleLimitMs = 55_000;
   #paused = false;
 
-  /** `socket`: one that is just connecting; its owner passes what it reads to `receive`. */
-  constructor(socket: Socket, owner: ConnectionOwner, clock: CoarseClock) {
+  /** `socket`: one that is just connecting, or `connected` already; its owner passes what it reads to `receive`. */
+  constructor(socket: Socket, owner: ConnectionOwner, clock: CoarseClock, connected = false) {
+    if (connected) this.#phase = 'idle';
     this.#owner = owner;
     this.#clock = clock;
     this.#since = clock.now;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { AccessBundle, AccessRule, AllowEntry, LimitsBundle } from '../../policy/bundle/types.ts';
+import { apiKeyHash, apiKeyOf } from '../../policy/credentials/api-key.ts';
 import type { LogSink } from '../../runtime/log.ts';
 import type { Policies } from '../enforcement.ts';
 import { buildExchange } from '../engine/build-exchange.ts';
@@ -118,7 +119,7 @@ const limits: LimitsBundle = {
 
 function policies(change: Partial<AccessBundle> = {}, withLimits: LimitsBundle | null = null): Policies {
   const bundle = { ...access, ...change };
-  return { access: bundle, limits: withLimits, verifier: createTokenVerifier(bundle.jwt) };
+  return { access: bundle, limits: withLimits, verifier: createTokenVerifier(bundle.jwt), issuesTokens: true };
 }
 
 function request(more: Partial<ExplainRequest>): ExplainRequest {
@@ -388,6 +389,73 @@ describe('explain', () => {
       'origin_mismatch',
     ];
     for (const code of codes) assert.ok(seen.has(code), `no example of ${code}`);
+  });
+});
+
+describe('explain: credentials that are no tokens', () => {
+  const apiKey = apiKeyOf(Buffer.alloc(24, 7));
+  const ann = { subject: 'ann', roles: ['trader'], tenant: null, tier: null, expiresAt: null };
+  const { jwt: _, ...rest } = access;
+  const policies: Policies = {
+    access: {
+      ...rest,
+      jwt: [],
+      apiKeys: [{ name: 'people', header: 'x-api-key', keys: [{ ...ann, sha256: apiKeyHash(apiKey) }] }],
+    },
+    limits: null,
+    verifier: createTokenVerifier([]),
+    issuesTokens: false,
+  };
+  const layer = async (
+    headers: readonly (readonly [string, string])[],
+    credential: ExplainRequest['credential'] = null,
+  ) => {
+    const request = { method: 'GET', target: '/users/ann', host: 'api.x', headers, client: '192.0.2.1', credential };
+    const { layers, code } = await explain(policies, request, NOW);
+    return [code, layers.find((each) => each.layer === 'authenticate')?.details];
+  };
+
+  it('says which list accepted a key, and why one was refused, and shows no key', async () => {
+    assert.deepEqual(await layer([['X-API-Key', apiKey]]), [
+      null,
+      ['API key of "people"', 'user ann, roles trader, tenant null'],
+    ]);
+    assert.deepEqual(await layer([['X-API-Key', `${apiKey}x`]]), ['api_key_invalid', ['refused: malformed']]);
+    assert.deepEqual(await layer([]), ['token_missing', ['no credential']]);
+  });
+
+  it('takes claims where no issuer of tokens has a place for them', async () => {
+    assert.deepEqual(await layer([], { claims: { sub: 'ann' } }), [
+      null,
+      ['claims taken as given', 'user ann, roles none, tenant null'],
+    ]);
+  });
+
+  it('says that a token was revoked', async () => {
+    const revocations = memoryStores();
+    await revocations.revocationsOf('default/trading').revokeToken('gone', NOW + 60_000, NOW);
+    const revoked: Policies = {
+      access: { ...access, revocation: { onStoreFailure: 'Deny', maxStalenessMs: 1_000 } },
+      limits: null,
+      verifier: createTokenVerifier(access.jwt),
+      issuesTokens: false,
+      revocationsOf: revocations.revocationsOf,
+    };
+    const token = mintToken(key, validClaims(NOW, { jti: 'gone' }));
+    const request = {
+      method: 'GET',
+      target: '/users/alice',
+      host: 'api.x',
+      headers: [],
+      client: '192.0.2.1',
+      credential: { token },
+    };
+    const { layers, code } = await explain(revoked, request, NOW);
+    assert.equal(code, 'token_invalid');
+    assert.deepEqual(layers.find((each) => each.layer === 'authenticate')?.details, [
+      'token of "trading", key k1',
+      'refused: revoked',
+    ]);
   });
 });
 

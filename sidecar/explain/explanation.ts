@@ -9,6 +9,8 @@ export interface ExplainRequest {
   readonly client: string;
   /** A token, verified as ever; claims, taken as if a verified token had carried them; null: none but what the headers hold. */
   readonly credential: { readonly token: string } | { readonly claims: Readonly<Record<string, unknown>> } | null;
+  /** One character an octet; taken for JSON where no header says otherwise. Absent: nothing is said of a body. */
+  readonly body?: string;
 }
 
 /** What one layer decides. */
@@ -22,16 +24,23 @@ export interface LayerVerdict {
   readonly details: readonly string[];
 }
 
-/** What would become of a request, layer by layer in the order in which they decide. Holds no token. */
-export interface Explanation {
-  readonly request: { readonly method: string; readonly host: string; readonly path: string; readonly client: string };
+/** Longest body of a request that nobody sent, in bytes. */
+export const MAX_EXPLAINED_BODY = 65_536;
+
+/** What would become of a request. */
+export interface Decided {
   /** The rule of the access policy; null: none. */
   readonly rule: string | null;
-  readonly layers: readonly LayerVerdict[];
   /** Of the answer; null: forwarded, and the application answers. */
   readonly status: number | null;
   /** Why it is refused, a code of docs/errors.md; null: it is not. */
   readonly code: string | null;
+}
+
+/** The same, layer by layer in the order in which they decide. Holds no token and nothing of a body but what is wrong with it. */
+export interface Explanation extends Decided {
+  readonly request: { readonly method: string; readonly host: string; readonly path: string; readonly client: string };
+  readonly layers: readonly LayerVerdict[];
 }
 
 /** The explanation as text, a line a sentence. */

@@ -1,5 +1,6 @@
 import type { AccessDenial, AccessEvaluator } from '../../policy/evaluate/access-evaluator.ts';
 import type { PolicyMetrics } from '../metrics/policy-metrics.ts';
+import type { Exchange } from '../pipeline/exchange.ts';
 import { type Denial, denial, type Filter } from '../pipeline/filter.ts';
 
 const DENIALS: Readonly<Record<AccessDenial, Denial>> = {
@@ -14,12 +15,23 @@ const DENIALS: Readonly<Record<AccessDenial, Denial>> = {
 
 /** Decides by the access policy; what no rule allows is refused. */
 export function authorize(evaluator: AccessEvaluator, metrics: PolicyMetrics, shadow: boolean): Filter {
+  /** A WebSocket may stay open longer than its hours, or than a condition about the time holds. */
+  const watch = (exchange: Exchange): void => {
+    const { rule, identity, method, query, headers, clientAddress, stillValid } = exchange;
+    exchange.stillValid = (receivedAt) =>
+      stillValid?.(receivedAt) !== false &&
+      evaluator.authorize(rule, identity, { method, query, headers, clientAddress, receivedAt }) === 'Allow';
+  };
+
   return {
     name: 'authorize',
     shadow,
     onRequest: (exchange) => {
       const verdict = evaluator.authorize(exchange.rule, exchange.identity, exchange);
-      if (verdict === 'Allow') return undefined;
+      if (verdict === 'Allow') {
+        if (exchange.upgrade && !shadow) watch(exchange);
+        return undefined;
+      }
       if (verdict !== 'unauthenticated') metrics.notAuthorized(exchange.rule?.name ?? 'none', exchange.method);
       return DENIALS[verdict];
     },

@@ -27,8 +27,30 @@ export function credentialPlaces(authenticators: readonly JwtAuthenticator[]): r
   return [...places.values()].map(({ source, authenticators: names }) => ({
     cookie: source.kind === 'cookie',
     authenticators: names,
-    find: source.kind === 'cookie' ? cookieReader(source.cookie) : headerReader(source.header, source.scheme),
+    find: readerOf(source),
   }));
+}
+
+function readerOf(source: CredentialSource): CredentialPlace['find'] {
+  switch (source.kind) {
+    case 'header':
+      return headerReader(source.header, source.scheme);
+    case 'cookie':
+      return cookieReader(source.cookie);
+    case 'query':
+      return queryReader(source.parameter);
+  }
+}
+
+/** The value of a header by its lower-case name: undefined when it is not there, ambiguous when it is there twice. */
+export function onlyHeader(headers: readonly string[], name: string): string | undefined | typeof AMBIGUOUS {
+  let found: string | undefined;
+  for (let i = 0; i < headers.length; i += 2) {
+    if (headers[i] !== name) continue;
+    if (found !== undefined) return AMBIGUOUS;
+    found = headers[i + 1];
+  }
+  return found;
 }
 
 /** `Authorization: <scheme> <token>` (RFC 9110 §11.4; the scheme without case); with an empty scheme the whole value. */
@@ -50,7 +72,7 @@ function headerReader(header: string, scheme: string): CredentialPlace['find'] {
 }
 
 /** The value of one cookie over all Cookie headers (RFC 6265 §4.2). */
-function cookieReader(cookie: string): CredentialPlace['find'] {
+export function cookieReader(cookie: string): CredentialPlace['find'] {
   const prefix = `${cookie}=`;
   return ({ headers }) => {
     let found: string | undefined;
@@ -65,4 +87,45 @@ function cookieReader(cookie: string): CredentialPlace['find'] {
     }
     return found;
   };
+}
+
+/** The value of one query parameter of a WebSocket handshake, where browsers can set no header; elsewhere it is not looked for. */
+function queryReader(parameter: string): CredentialPlace['find'] {
+  return ({ upgrade, query }) => {
+    if (!upgrade || query.length < 2) return undefined;
+    let found: string | undefined;
+    for (const pair of query.slice(1).split('&')) {
+      if (parameterName(pair) !== parameter) continue;
+      if (found !== undefined) return AMBIGUOUS;
+      const equals = pair.indexOf('=');
+      found = equals < 0 ? '' : pair.slice(equals + 1);
+    }
+    return found;
+  };
+}
+
+/** Takes the parameters that carry tokens out of the query of a handshake; null: there are no such places. */
+export function tokenParameters(authenticators: readonly JwtAuthenticator[]): ((query: string) => string) | null {
+  const names = new Set(
+    authenticators.flatMap(({ from }) => from.flatMap((source) => (source.kind === 'query' ? source.parameter : []))),
+  );
+  if (names.size === 0) return null;
+  return (query) => {
+    if (query.length < 2) return query;
+    const pairs = query.slice(1).split('&');
+    const kept = pairs.filter((pair) => !names.has(parameterName(pair)));
+    if (kept.length === pairs.length) return query;
+    return kept.length === 0 ? '' : `?${kept.join('&')}`;
+  };
+}
+
+/** As servers decode it: a name that is escaped is the same name. */
+function parameterName(pair: string): string {
+  const equals = pair.indexOf('=');
+  const name = equals < 0 ? pair : pair.slice(0, equals);
+  try {
+    return decodeURIComponent(name.replaceAll('+', ' '));
+  } catch {
+    return name;
+  }
 }

@@ -1,6 +1,5 @@
-import type { AddressLimit, CompiledLimit, LimitMatcher, TierCounter } from '../../policy/evaluate/limit-matcher.ts';
+import type { AddressLimit, CompiledLimit, LimitMatcher } from '../../policy/evaluate/limit-matcher.ts';
 import { rateLimitHeaders, strictestOf } from '../../policy/evaluate/limiter/rate-limit-headers.ts';
-import { subjectKey } from '../../policy/evaluate/subject-key.ts';
 import type { TierOf } from '../../policy/evaluate/tiers.ts';
 import type { PolicyMetrics } from '../metrics/policy-metrics.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
@@ -25,6 +24,8 @@ export interface LimitLayers {
   readonly bySubject: Filter;
   /** Charges a request whose credentials were refused as an anonymous one of its address; does nothing in Shadow. */
   readonly spendAnonymous: (exchange: Exchange) => Decision | Promise<Decision>;
+  /** False: no Reserved lane is open to this request, whoever sends it. For what decides before authentication. */
+  isReservedCandidate(exchange: Exchange): boolean;
 }
 
 /** Builds the layers; they count through one store. In Shadow they add no headers either. */
@@ -53,12 +54,41 @@ export function limitLayers(options: LimitOptions): LimitLayers {
     return denial(refusedByStore ? 'store_unavailable' : 'rate_limited', 'limit', plan.name);
   };
 
+  const isReservedCandidate = ({ host, path, method }: Exchange): boolean =>
+    matcher.isReservedCandidate(host, path, method) && method !== 'OPTIONS';
+
   const subject = (exchange: Exchange, identity: Exchange['identity']): Decision | Promise<Decision> => {
-    const limits = matcher.bySubject(exchange.host, exchange.path, exchange.method);
-    if (limits.length === 0) return undefined;
+    const { host, path, method } = exchange;
+    const limits = matcher.bySubject(host, path, method);
+    const candidate = isReservedCandidate(exchange);
+    if (limits.length === 0 && !candidate) return undefined;
     exchange.tier = tierOf(identity, exchange);
+    if (candidate) return candidateFor(exchange, identity, limits);
     const demands = subjectDemands(limits, exchange, identity);
     return demands.length === 0 ? undefined : consume(exchange, demands);
+  };
+
+  /** In a lane a request is counted there only; outside also by address, which was left undecided until now. */
+  const candidateFor = (
+    exchange: Exchange,
+    identity: Exchange['identity'],
+    limits: readonly CompiledLimit[],
+  ): Decision | Promise<Decision> => {
+    const { host, path, method } = exchange;
+    const outside = (): Decision | Promise<Decision> => {
+      const byAddress = addressDemands(matcher.byAddress(host, path, method), exchange);
+      const demands = [...byAddress, ...subjectDemands(limits, exchange, identity)];
+      return demands.length === 0 ? undefined : consume(exchange, demands);
+    };
+    if (identity === null) return outside();
+    const demands = subjectDemands(matcher.reserved(host, path, method), exchange, identity);
+    const enter = (admission: Admission): Decision | Promise<Decision> => {
+      if (!admission.admitted) return outside();
+      exchange.reservedLane = true;
+      return settle(exchange, demands, admission);
+    };
+    const admission = store.consume(demands, exchange.receivedAt);
+    return admission instanceof Promise ? admission.then(enter) : enter(admission);
   };
 
   return {
@@ -67,7 +97,8 @@ export function limitLayers(options: LimitOptions): LimitLayers {
       shadow,
       onRequest: (exchange) => {
         const limits = matcher.byAddress(exchange.host, exchange.path, exchange.method);
-        return limits.length === 0 ? undefined : consume(exchange, addressDemands(limits, exchange));
+        if (limits.length === 0 || isReservedCandidate(exchange)) return undefined;
+        return consume(exchange, addressDemands(limits, exchange));
       },
       onResponse: (exchange, headers) => {
         if (exchange.quotas === null || exchange.demands === null) return;
@@ -78,11 +109,12 @@ export function limitLayers(options: LimitOptions): LimitLayers {
     },
     bySubject: { name: 'limit-by-subject', shadow, onRequest: (exchange) => subject(exchange, exchange.identity) },
     spendAnonymous: shadow ? () => undefined : (exchange) => subject(exchange, null),
+    isReservedCandidate,
   };
 }
 
 function addressDemands(limits: readonly AddressLimit[], exchange: Exchange): Demand[] {
-  return limits.map(({ counter }) => demand(counter, exchange.addressKey));
+  return limits.map(({ counter }) => ({ plan: counter.plan, key: counter.keyPrefix + exchange.addressKey }));
 }
 
 function subjectDemands(
@@ -91,13 +123,12 @@ function subjectDemands(
   identity: Exchange['identity'],
 ): Demand[] {
   const demands: Demand[] = [];
-  for (const limit of limits) {
-    const counter = limit.counters.get(exchange.tier) ?? null;
-    if (counter !== null) demands.push(demand(counter, subjectKey(limit.key, exchange.addressKey, identity)));
+  const { addressKey, tier } = exchange;
+  const rule = exchange.rule?.name ?? '';
+  for (const { counters, subject } of limits) {
+    const counter = counters.get(tier) ?? null;
+    if (counter === null) continue;
+    demands.push({ plan: counter.plan, key: counter.keyPrefix + subject(addressKey, identity, tier, rule) });
   }
   return demands;
-}
-
-function demand(counter: TierCounter, subject: string): Demand {
-  return { plan: counter.plan, key: counter.keyPrefix + subject };
 }

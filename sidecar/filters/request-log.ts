@@ -29,7 +29,7 @@ function logLine(exchange: Exchange, durationMs: number): string {
   const { identity, rule } = exchange;
   let line = `{"level":30,"time":${exchange.receivedAt},"msg":"request","requestId":"${exchange.id}","method":"${exchange.method}","host":"${exchange.host}","path":"${exchange.path}","status":${exchange.status},"durationMs":${Math.round(durationMs * 1_000) / 1_000},"bytes":${exchange.bytesSent},"client":"${exchange.clientAddress}","rule":"${rule === null ? NO_RULE : rule.name}"`;
   if (identity !== null) {
-    line += `,"user":${JSON.stringify(identity.user)}`;
+    line += `,"authenticator":"${exchange.authenticator}","user":${JSON.stringify(identity.user)}`;
     if (identity.tenant !== null) line += `,"tenant":${JSON.stringify(identity.tenant)}`;
   }
   if (exchange.refusal !== '') {

@@ -1,4 +1,6 @@
+import type { CredentialKind, CredentialRefusal } from '../filters/credential-check.ts';
 import type { Denial } from '../pipeline/filter.ts';
+import type { SecurityEvent, Severity, Suspicion } from '../threats/event-catalogue.ts';
 import type { TokenRefusal } from '../tokens/token-verifier.ts';
 
 /** What the layers of a pipeline count. */
@@ -11,10 +13,15 @@ export interface PolicyMetrics {
   statusesOf(rule: string): Float64Array;
   tokenAccepted(): void;
   tokenRefused(reason: TokenRefusal): void;
+  credentialAccepted(): void;
+  credentialRefused(kind: CredentialKind, reason: CredentialRefusal): void;
   notAuthorized(rule: string, method: string): void;
+  loginFailed(): void;
   overLimit(limit: string, tier: string): void;
   shadowDenied(denials: readonly Denial[]): void;
   upstreamFailed(reason: string): void;
+  securityEvent(event: SecurityEvent, severity: Severity): void;
+  suspicious(kind: Suspicion): void;
 }
 
 /** Counts nothing. */
@@ -24,8 +31,13 @@ export const NO_METRICS: PolicyMetrics = {
   statusesOf: () => new Float64Array(0),
   tokenAccepted: () => {},
   tokenRefused: () => {},
+  credentialAccepted: () => {},
+  credentialRefused: () => {},
   notAuthorized: () => {},
+  loginFailed: () => {},
   overLimit: () => {},
   shadowDenied: () => {},
   upstreamFailed: () => {},
+  securityEvent: () => {},
+  suspicious: () => {},
 };

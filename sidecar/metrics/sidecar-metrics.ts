@@ -1,18 +1,27 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { EgressMetrics } from '../egress/egress-metrics.ts';
+import type { CredentialKind, CredentialRefusal } from '../filters/credential-check.ts';
 import type { Denial } from '../pipeline/filter.ts';
+import type { SecurityEvent, Severity, Suspicion } from '../threats/event-catalogue.ts';
 import type { TokenRefusal } from '../tokens/token-verifier.ts';
+import { CandidateMetrics } from './candidate-metrics.ts';
 import { HotHistogram } from './hot-histogram.ts';
 import type { PolicyMetrics } from './policy-metrics.ts';
+import { ThreatMetrics } from './threat-metrics.ts';
 
 /** State that is read when somebody scrapes. */
 export interface GaugeSources {
   readonly websocketConnections: () => number;
+  /** Null: there are none to count, or nobody knows. */
+  readonly activeSessions: () => Promise<number | null>;
   readonly storeDegraded: () => boolean;
   /** Serial in use by bundle kind, 0 for none. */
   readonly policySerials: () => Readonly<Record<string, number>>;
   readonly droppedLogLines: () => number;
   /** Seconds since the last good fetch by JWKS URI. */
   readonly jwksAges: () => ReadonlyMap<string, number>;
+  /** Issuers outside whose keys could not be had for long, by URI. */
+  readonly staleJwks: () => ReadonlyMap<string, unknown>;
 }
 
 const STATUSES = 600;
@@ -20,12 +29,16 @@ const STATUSES = 600;
 /** The sidecar's metrics under the names of docs/metrics.md. No label takes a value that a client chooses. */
 export class SidecarMetrics implements PolicyMetrics {
   readonly registry = new Registry();
+  readonly candidates: CandidateMetrics = new CandidateMetrics(this.registry);
+  readonly egress: EgressMetrics = new EgressMetrics(this.registry);
   readonly requestDuration: HotHistogram;
   readonly authDuration: HotHistogram;
   readonly #byRule = new Map<string, Float64Array>();
   #authenticated = 0;
   #refused = 0;
+  #failedLogins = 0;
   readonly #jwtFailures: Counter<'reason'>;
+  readonly #credentialFailures: Counter<'kind' | 'reason'>;
   readonly #authorizationFailures: Counter<'rule' | 'method'>;
   readonly #limitHits: Counter<'limit' | 'tier'>;
   readonly #shadowDenials: Counter<'layer'>;
@@ -33,6 +46,7 @@ export class SidecarMetrics implements PolicyMetrics {
   readonly #filterFaults: Counter<'filter'>;
   readonly #bundleErrors: Counter<'kind' | 'reason'>;
   readonly #upstreamFailures: Counter<'reason'>;
+  readonly #threats: ThreatMetrics = new ThreatMetrics(this.registry);
   readonly #jwksFetches: Counter<'uri' | 'success'>;
 
   constructor(sources: GaugeSources) {
@@ -40,6 +54,7 @@ export class SidecarMetrics implements PolicyMetrics {
     collectDefaultMetrics({ register: this.registry });
     const byRule = this.#byRule;
     const counts = () => ({ authenticated: this.#authenticated, refused: this.#refused });
+    const failedLogins = () => this.#failedLogins;
 
     new Counter({
       name: 'portcullis_requests_total',
@@ -58,13 +73,32 @@ export class SidecarMetrics implements PolicyMetrics {
     });
     new Counter({
       name: 'portcullis_authentication_attempts_total',
-      help: 'Requests that brought a token, by whether it was accepted.',
+      help: 'Requests that brought a token, an API key or a signature, by whether it was accepted.',
       labelNames: ['success'],
       registers,
       collect() {
         this.reset();
         this.inc({ success: 'true' }, counts().authenticated);
         this.inc({ success: 'false' }, counts().refused);
+      },
+    });
+    new Counter({
+      name: 'portcullis_failed_login_attempts_total',
+      help: 'Logins at this pod that were refused: unknown user, wrong password, inactive user; or by the application at one of bruteForce.paths.',
+      registers,
+      collect() {
+        this.reset();
+        this.inc(failedLogins());
+      },
+    });
+    new Gauge({
+      name: 'portcullis_active_sessions',
+      help: 'Logins whose refresh tokens live, as the store counts them: with Redis the same for all pods of the policy, so take the maximum; without, those of this pod. Absent where no tokens are issued and while the store does not answer.',
+      registers,
+      async collect() {
+        const sessions = await sources.activeSessions();
+        if (sessions === null) this.remove();
+        else this.set(sessions);
       },
     });
     this.requestDuration = new HotHistogram(
@@ -81,6 +115,12 @@ export class SidecarMetrics implements PolicyMetrics {
       name: 'portcullis_jwt_validation_failures_total',
       help: 'Tokens refused, by reason.',
       labelNames: ['reason'],
+      registers,
+    });
+    this.#credentialFailures = new Counter({
+      name: 'portcullis_credential_failures_total',
+      help: 'API keys and signed requests refused, by kind (api_key, signed_request) and reason.',
+      labelNames: ['kind', 'reason'],
       registers,
     });
     this.#authorizationFailures = new Counter({
@@ -142,6 +182,17 @@ export class SidecarMetrics implements PolicyMetrics {
       },
     });
     new Gauge({
+      name: 'portcullis_jwks_stale',
+      help: '1 while the keys of an issuer outside could not be fetched for twice their refresh, or ever, by JWKS URI.',
+      labelNames: ['uri'],
+      registers,
+      collect() {
+        this.reset();
+        const stale = sources.staleJwks();
+        for (const uri of sources.jwksAges().keys()) this.set({ uri }, stale.has(uri) ? 1 : 0);
+      },
+    });
+    new Gauge({
       name: 'portcullis_websocket_connections',
       help: 'Open WebSockets.',
       registers,
@@ -194,8 +245,21 @@ export class SidecarMetrics implements PolicyMetrics {
     this.#jwtFailures.inc({ reason });
   }
 
+  credentialAccepted(): void {
+    this.#authenticated++;
+  }
+
+  credentialRefused(kind: CredentialKind, reason: CredentialRefusal): void {
+    this.#refused++;
+    this.#credentialFailures.inc({ kind, reason });
+  }
+
   notAuthorized(rule: string, method: string): void {
     this.#authorizationFailures.inc({ rule, method: knownMethod(method) });
+  }
+
+  loginFailed(): void {
+    this.#failedLogins++;
   }
 
   overLimit(limit: string, tier: string): void {
@@ -220,6 +284,14 @@ export class SidecarMetrics implements PolicyMetrics {
 
   jwksFetched(uri: string, success: boolean): void {
     this.#jwksFetches.inc({ uri, success: String(success) });
+  }
+
+  securityEvent(event: SecurityEvent, severity: Severity): void {
+    this.#threats.event(event, severity);
+  }
+
+  suspicious(kind: Suspicion): void {
+    this.#threats.suspicious(kind);
   }
 
   upstreamFailed(reason: string): void {

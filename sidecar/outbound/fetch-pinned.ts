@@ -1,22 +1,16 @@
-import { lookup } from 'node:dns/promises';
 import type { IncomingMessage } from 'node:http';
 import { type RequestOptions, request } from 'node:https';
-import { isIP } from 'node:net';
 import { PortcullisError } from '../../policy/errors.ts';
-import { addressClass, mayConnect } from './address-class.ts';
+import { type AllowedAddressesOptions, allowedAddresses, failed, pinnedLookup, refused } from './allowed-addresses.ts';
 
 /** What a fetch may do. */
-export interface FetchPinnedOptions {
+export interface FetchPinnedOptions extends AllowedAddressesOptions {
   /** PEM: the only authorities that may vouch for servers; null: the public ones. */
   readonly ca: string | null;
-  /** Whether addresses of private networks and the loopback are allowed. */
-  readonly allowPrivateAddresses: boolean;
   /** For the whole of it, redirects included. Default 5,000. */
   readonly timeoutMs?: number;
   /** Of the answer's body. Default 262,144. */
   readonly maxBytes?: number;
-  /** Every address of a host. Default: the system's resolver. */
-  readonly resolve?: (host: string) => Promise<readonly string[]>;
 }
 
 const TIMEOUT_MS = 5_000;
@@ -67,41 +61,12 @@ function checkedUrl(text: string, base?: URL): URL {
   return url;
 }
 
-async function allowedAddresses(url: URL, options: FetchPinnedOptions): Promise<readonly string[]> {
-  const host = url.hostname.replace(/^\[|\]$/g, '');
-  const addresses = isIP(host) === 0 ? await resolved(url, host, options.resolve ?? systemResolver) : [host];
-  for (const address of addresses) {
-    const found = addressClass(address);
-    if (mayConnect(found, options.allowPrivateAddresses)) continue;
-    // Where a name leads inside is not everybody's to know, but this reader runs the pod.
-    throw refused(url.href, `${host} leads to ${address}, which is ${found.replace('_', ' ')}`);
-  }
-  return addresses;
-}
-
-async function resolved(
-  url: URL,
-  host: string,
-  resolve: NonNullable<FetchPinnedOptions['resolve']>,
-): Promise<readonly string[]> {
-  const addresses = await resolve(host).catch((cause) => {
-    throw failed(url.href, `${host} cannot be resolved`, cause);
-  });
-  if (addresses.length === 0) throw failed(url.href, `${host} has no address`);
-  return addresses;
-}
-
-async function systemResolver(host: string): Promise<readonly string[]> {
-  return (await lookup(host, { all: true })).map(({ address }) => address);
-}
-
 function get(
   url: URL,
   addresses: readonly string[],
   { ca }: FetchPinnedOptions,
   signal: AbortSignal,
 ): Promise<IncomingMessage> {
-  const pinned = addresses.map((address) => ({ address, family: isIP(address) }));
   const how: RequestOptions = {
     // Also where NODE_TLS_REJECT_UNAUTHORIZED=0 and NODE_USE_ENV_PROXY=1 say otherwise.
     agent: false,
@@ -110,8 +75,7 @@ function get(
     ...(ca !== null && { ca }),
     headers: { accept: 'application/json, application/jwk-set+json', 'accept-encoding': 'identity' },
     maxHeaderSize: 16_384,
-    lookup: (_host, { all }, done) =>
-      all ? done(null, pinned) : done(null, pinned[0]?.address ?? '', pinned[0]?.family ?? 0),
+    lookup: pinnedLookup(addresses),
     signal,
   };
   return new Promise((resolve, reject) => {
@@ -145,12 +109,4 @@ async function readJson(url: URL, answer: IncomingMessage, maxBytes: number): Pr
 /** A URL that was refused, without what may be a password in it. */
 function shown(text: string): string {
   return text.slice(0, 256).replace(/\/\/[^/]*@/, '//…@');
-}
-
-function refused(uri: string, why: string): PortcullisError {
-  return new PortcullisError('outbound_refused', `${uri} refused: ${why}`);
-}
-
-function failed(uri: string, why: string, cause?: unknown): PortcullisError {
-  return new PortcullisError('outbound_failed', `${uri} failed: ${why}`, { cause, retry: 'later' });
 }

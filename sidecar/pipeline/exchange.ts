@@ -1,8 +1,10 @@
 import type { Identity, RuleMatch } from '../../policy/evaluate/access-evaluator.ts';
 import { addressKey } from '../../policy/evaluate/address-key.ts';
 import type { NormalizedPath } from '../../policy/evaluate/normalize-path.ts';
+import type { Application } from '../engine/application-client.ts';
 import type { Demand, Quota } from '../stores/limiter-store.ts';
-import type { Denial } from './filter.ts';
+import type { WebSocketSession } from '../stores/websocket-sessions.ts';
+import type { Decision, Denial } from './filter.ts';
 
 /** Why a body is not there to be looked at as a whole; `aborted`: it never came to its end. */
 export type BodyRefusal = 'body_too_large' | 'overloaded' | 'aborted';
@@ -22,8 +24,8 @@ export class Exchange {
   readonly method: string;
   /** Normalised path: the one that rules decide on and that is forwarded. */
   readonly path: NormalizedPath;
-  /** Query with its leading `?`, or the empty string; never part of a match. */
-  readonly query: string;
+  /** Query with its leading `?`, or the empty string, as it is forwarded: authenticate takes tokens out. Never part of a match. */
+  query: string;
   /** Lower case, without port or trailing dot. */
   readonly host: string;
   /** Host as the client sees it, port included: what an Origin of the same site names. */
@@ -41,17 +43,41 @@ export class Exchange {
 
   #addressKey: string | null = null;
   body: BodySource = NO_BODY;
+  /** The application that the request would go to; null: none, as in explain. */
+  application: Application | null = null;
   rule: RuleMatch | null = null;
   identity: Identity | null = null;
   /** True when the identity came from a cookie, which browsers send by themselves. */
   identityFromCookie = false;
+  /** Name, in the policy, of what accepted the credential; empty without an identity. */
+  authenticator = '';
   tier = 'anonymous';
+  /** True once a Reserved lane admitted this request: throttles and shedding let it pass. */
+  reservedLane = false;
   /** Counters that this request was charged to, with what they said; in step. */
   demands: readonly Demand[] | null = null;
   quotas: readonly Quota[] | null = null;
+  /** The application's port on this pod that the request is for; 0: it came by none. */
+  upstreamPort = 0;
+  /** Of the circuit breaker; 0: it gave none. */
+  breakerPermit = 0;
+  /** Its place among its user's open WebSockets. */
+  websocketSession: WebSocketSession | null = null;
+  /** For a WebSocket, asked now and then while it is open: whether it would still be let in. `now` in epoch milliseconds. */
+  stillValid: ((now: number) => boolean) | null = null;
+  /** What the policies decided; null: nothing yet. */
+  decision: Decision | null = null;
+  /** Name of the layer that decided; empty: none, the request was forwarded. */
+  decidedBy = '';
   /** What the answer was refused with, by policy or by the engine; empty when it was not. */
   refusal = '';
   refusalReason = '';
+  /** Set by the login endpoint when credentials were refused: the name as the client wrote it. */
+  loginFailure: { readonly user: string } | null = null;
+  /** Set by the login endpoint when somebody logged in, under the name as the client wrote it. */
+  loginSuccess: { readonly user: string } | null = null;
+  /** For the login endpoint, to be asked before it looks at a password: the denial of a name that is under attack. */
+  loginGuard: ((user: string, exchange: Exchange) => Promise<Denial | undefined>) | null = null;
   /** Decisions that Shadow mode did not carry out. */
   shadowDenials: Denial[] | null = null;
   /** HTTP status of the answer; 0 until there is one, 499 when the client left first. */

@@ -1,14 +1,26 @@
 import type { Violation } from '../../policy/evaluate/body/body-config.ts';
+import type { UpstreamFailure } from '../engine/rescue.ts';
 import type { Exchange } from './exchange.ts';
 
 /** The parts of the pipeline that decide, in their order: the `layer` label of portcullis_shadow_denials_total. */
-export type Layer = 'authenticate' | 'csrf' | 'limit' | 'authorize' | 'validate';
+export type Layer =
+  | 'blocklist'
+  | 'authenticate'
+  | 'csrf'
+  | 'limit'
+  | 'authorize'
+  | 'validate'
+  | 'egress'
+  | 'shed'
+  | 'connection'
+  | 'breaker'
+  | 'tokens';
 
 /** A refusal as a value. Frozen constants where nothing varies, so that a denial allocates nothing. */
 export interface Denial {
   readonly kind: 'deny';
   /** Looked up in engine/rescue.ts, the one table from cause to HTTP answer. */
-  readonly code: DenialCode;
+  readonly code: DenialCode | UpstreamFailure;
   readonly layer: Layer;
   /** For the log and explain: which rule, limit or reason. Never sent to the client. */
   readonly reason: string;
@@ -22,6 +34,8 @@ export interface Denial {
 export type DenialCode =
   | 'token_missing'
   | 'token_invalid'
+  | 'api_key_invalid'
+  | 'signature_invalid'
   | 'no_rule'
   | 'forbidden'
   | 'condition_error'
@@ -33,8 +47,19 @@ export type DenialCode =
   | 'unsupported_media_type'
   | 'overloaded'
   | 'rate_limited'
+  | 'blocked'
+  | 'too_many_connections'
+  | 'circuit_open'
   | 'store_unavailable'
   | 'symmetric_key_set'
+  | 'credentials_invalid'
+  | 'credentials_unavailable'
+  | 'refresh_token_invalid'
+  | 'signing_key_missing'
+  | 'tokens_not_issued'
+  | 'post_only'
+  | 'egress_not_allowed'
+  | 'egress_circuit_open'
   | 'internal_error';
 
 /** A complete answer that is not a refusal (a CORS preflight, the JWKS). */

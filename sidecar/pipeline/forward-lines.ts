@@ -14,14 +14,17 @@ const UNSAFE = /[^\x21-\x24\x26-\x2b\x2d-\x7e]/gu;
 export function forwardLines(
   clientAddress: ClientAddress,
   identityHeaders: boolean,
+  /** Of the clients' connections, where no trusted proxy says another. */
+  scheme: 'http' | 'https' = 'http',
 ): (exchange: Exchange, peer: string, head: CheckedHead) => string {
+  const protocolLine = `x-forwarded-proto: ${scheme}\r\n`;
   // By identity, which lives as long as its token is cached.
   const identityLines = new WeakMap<Identity, string>();
   return (exchange, peer, head) => {
     const trusted = clientAddress.trusts(peer);
     const chain = trusted && head.forwardedFor !== '' ? `${head.forwardedFor}, ${peer}` : peer;
     const forwarded = trusted ? head.forwardedLines : '';
-    const protocol = forwarded.includes('x-forwarded-proto:') ? '' : 'x-forwarded-proto: http\r\n';
+    const protocol = forwarded.includes('x-forwarded-proto:') ? '' : protocolLine;
     let lines = `x-request-id: ${exchange.id}\r\nx-forwarded-for: ${chain}\r\n${protocol}${forwarded}`;
     if (exchange.upgrade) lines += 'connection: Upgrade\r\nupgrade: websocket\r\n';
     const { identity } = exchange;

@@ -12,7 +12,8 @@ interface Share {
 
 /**
  * Decides by `onStoreFailure` while the shared store does not answer. LocalShare counts in memory with limit and burst divided by
- * the replicas, rounded down but at least 1: the sum over all replicas exceeds the limit only when there are more replicas than that.
+ * the replicas, rounded down but at least one request's cost: the sum over all replicas exceeds the limit only when there are more replicas than
+ * it admits requests.
  */
 export class FallbackLimiter {
   readonly #local = new MemoryStore();
@@ -41,8 +42,10 @@ export class FallbackLimiter {
   #shareOf(plan: LimitPlan, replicas: number): LimitPlan {
     const known = this.#shares.get(plan);
     if (known?.replicas === replicas) return known.plan;
-    const limit = Math.max(1, Math.floor(plan.limit / replicas));
-    const burst = plan.burst === 0 ? 0 : Math.max(1, Math.floor(plan.burst / replicas));
+    const { cost = 1 } = plan;
+    // A refill smaller than the cost is no lock-out, a bucket or a window is.
+    const limit = Math.max(plan.algorithm === 'TokenBucket' ? 1 : cost, Math.floor(plan.limit / replicas));
+    const burst = plan.burst === 0 ? 0 : Math.max(cost, Math.floor(plan.burst / replicas));
     const share = { replicas, plan: { ...plan, limit, burst } };
     this.#shares.set(plan, share);
     return share.plan;

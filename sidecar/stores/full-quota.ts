@@ -7,5 +7,5 @@ export function fullQuota(plan: LimitPlan): Quota {
 
 /** Requests that a counter admits at once when nothing is counted. */
 function capacityOf(plan: LimitPlan): number {
-  return plan.algorithm === 'TokenBucket' ? plan.burst : plan.limit;
+  return Math.floor((plan.algorithm === 'TokenBucket' ? plan.burst : plan.limit) / (plan.cost ?? 1));
 }

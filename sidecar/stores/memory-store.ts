@@ -60,7 +60,7 @@ export class MemoryStore implements LimiterStore {
       const plan = demands[i]!.plan;
       const counter = this.#counters[i]!;
       const room = this.#rooms[i]!;
-      if (admitted) counter.charge();
+      if (admitted) counter.charge(plan.cost);
       const resetMs = Math.max(0, counter.moreAt(plan) - now);
       quotas.push({ remaining: admitted ? room - 1 : room, resetMs, retryAfterMs: room < 1 ? resetMs : 0 });
     }

@@ -1,13 +1,19 @@
-import type { StoreConfig } from '../../policy/bundle/types.ts';
-import { PortcullisError } from '../../policy/errors.ts';
+import type { Mode, StoreConfig } from '../../policy/bundle/types.ts';
+import type { BlockStore } from './blocks.ts';
+import { MemoryBlocks } from './blocks-memory.ts';
+import type { RedisBlocks } from './blocks-redis.ts';
 import type { LimiterStore } from './limiter-store.ts';
 import { MemoryStore } from './memory-store.ts';
+import type { NonceStore } from './nonces.ts';
+import { MemoryNonces } from './nonces-memory.ts';
 import type { OnStateChange } from './redis-connection.ts';
 import type { RefreshTokenStore } from './refresh-tokens.ts';
 import { MemoryRefreshTokens } from './refresh-tokens-memory.ts';
 import type { RevocationStore } from './revocations.ts';
 import { MemoryRevocations } from './revocations-memory.ts';
 import type { RedisRevocations } from './revocations-redis.ts';
+import { MemoryWebSocketSessions, type WebSocketSessions } from './websocket-sessions.ts';
+import type { RedisWebSocketSessions } from './websocket-sessions-redis.ts';
 
 const DEFAULT_TIMEOUT_MS = 20;
 
@@ -34,81 +40,113 @@ export interface OpenStoresOptions {
 
 /** All that a sidecar remembers beyond one request, on one connection or in memory. */
 export interface Stores {
+  /** Whether other processes see it too. */
+  readonly shared: boolean;
   readonly limiter: LimiterStore;
   readonly refreshTokens: RefreshTokenStore;
   /** The revocations of one issuer, always the same for the same name: the namespace/name of its key set. */
   revocationsOf(issuer: string): RevocationStore;
+  /** The nonces of signed requests, always the same for the same namespace/name of the Secret that holds the clients. */
+  noncesOf(secret: string): NonceStore;
+  /** Open WebSockets by user, counted for the RateLimitPolicy; opened when first asked for. */
+  websocketSessions(): WebSocketSessions;
+  /** Offences and measures of the RateLimitPolicy, opened when first asked for; those counted in Shadow are apart. */
+  blocksOf(mode: Mode): BlockStore;
   close(): Promise<void>;
 }
 
 /**
  * Opens the stores that a policy names, or some in memory; connects in the background. The Redis client is loaded only where a
- * policy names a Redis: it takes 25 MB. Rejects with PortcullisError `config_invalid` for a URL that is not `redis://` or `rediss://`.
+ * policy names a Redis: it takes 25 MB. Rejects with PortcullisError `config_invalid` for a URL that `parseRedisUrl` does not take.
  */
 export async function openStores(config: StoreConfig | null, options: OpenStoresOptions): Promise<Stores> {
   if (config === null) return memoryStores();
-  checkRedisUrl(config);
-  const [{ RedisStore }, { RedisRefreshTokens }, { RedisRevocations }] = await Promise.all([
+  const [
+    { RedisStore },
+    { RedisRefreshTokens },
+    { RedisRevocations },
+    { RedisBlocks },
+    { RedisNonces },
+    { RedisWebSocketSessions },
+    { RedisConnections },
+  ] = await Promise.all([
     import('./redis-store.ts'),
     import('./refresh-tokens-redis.ts'),
     import('./revocations-redis.ts'),
+    import('./blocks-redis.ts'),
+    import('./nonces-redis.ts'),
+    import('./websocket-sessions-redis.ts'),
+    import('./redis-connections.ts'),
   ]);
   const { groups, replica, maxStalenessMs, timeoutMs = DEFAULT_TIMEOUT_MS, onStateChange, now } = options;
   const limiter = new RedisStore({
-    redisUrl: config.redisUrl,
+    ...config,
     group: groups.limits,
     replica,
     timeoutMs,
     onStateChange: (available, cause) => {
       // A new connection may lead to another server.
-      if (available) for (const each of revocations.all()) each.suspect();
+      if (available) for (const each of [...revocations.all(), ...blocks.all(), ...sessions.all()]) each.suspect();
       onStateChange?.(available, cause);
     },
   });
   const { connection } = limiter;
-  const revocations = perIssuer<RedisRevocations>(
-    (issuer) => new RedisRevocations({ connection, group: issuer, replica, maxStalenessMs, now }),
+  // In a cluster each group has a connection of its own, to the node that has its keys.
+  const connections = new RedisConnections(config, connection, groups.limits, {
+    replica,
+    timeoutMs,
+    onStateChange: (available, cause, group) => {
+      if (available) for (const [name, each] of revocations.entries()) if (name === group) each.suspect();
+      onStateChange?.(available, cause);
+    },
+  });
+  const revocations = perName<RedisRevocations, string>(
+    (group) => new RedisRevocations({ connection: connections.of(group), group, replica, maxStalenessMs, now }),
+  );
+  const blocks = perName<RedisBlocks, Mode>(
+    (mode) => new RedisBlocks({ connection, group: groups.limits, shadow: mode === 'Shadow', replica, now }),
+  );
+  const sessions = perName<RedisWebSocketSessions, 'all'>(
+    () => new RedisWebSocketSessions({ connection, group: groups.limits, replica }),
   );
   return {
+    shared: true,
     limiter,
-    refreshTokens: new RedisRefreshTokens({ connection, group: groups.access }),
+    refreshTokens: new RedisRefreshTokens({ connection: connections.of(groups.access), group: groups.access }),
     revocationsOf: revocations.get,
+    noncesOf: perName<NonceStore, string>((group) => new RedisNonces({ connection: connections.of(group), group })).get,
+    websocketSessions: () => sessions.get('all'),
+    blocksOf: blocks.get,
     close: async () => {
-      for (const each of revocations.all()) each.close();
-      await limiter.close();
+      for (const each of [...revocations.all(), ...blocks.all(), ...sessions.all()]) each.close();
+      await Promise.all([limiter.close(), connections.close()]);
     },
   };
 }
 
 /** Stores in the memory of this process. */
 export function memoryStores(): Stores {
+  const sessions = new MemoryWebSocketSessions();
   return {
+    shared: false,
     limiter: new MemoryStore(),
     refreshTokens: new MemoryRefreshTokens(),
-    revocationsOf: perIssuer(() => new MemoryRevocations()).get,
+    revocationsOf: perName<RevocationStore, string>(() => new MemoryRevocations()).get,
+    noncesOf: perName<NonceStore, string>(() => new MemoryNonces()).get,
+    websocketSessions: () => sessions,
+    blocksOf: perName<BlockStore, Mode>(() => new MemoryBlocks()).get,
     close: async () => {},
   };
 }
 
-/** Throws PortcullisError `config_invalid` for a URL that is not `redis://` or `rediss://`, without showing it. */
-function checkRedisUrl(config: StoreConfig): void {
-  const url = URL.parse(config.redisUrl);
-  if (url === null || url.hostname === '' || (url.protocol !== 'redis:' && url.protocol !== 'rediss:')) {
-    // Without the URL itself: it may hold a password.
-    throw new PortcullisError(
-      'config_invalid',
-      'store: write the URL as redis://HOST:PORT or, for TLS, rediss://HOST:PORT',
-    );
-  }
-}
-
-function perIssuer<Store>(open: (issuer: string) => Store) {
-  const stores = new Map<string, Store>();
+function perName<Store, Name extends string>(open: (name: Name) => Store) {
+  const stores = new Map<Name, Store>();
   return {
     all: () => stores.values(),
-    get: (issuer: string): Store => {
-      const store = stores.get(issuer) ?? open(issuer);
-      stores.set(issuer, store);
+    entries: () => stores.entries(),
+    get: (name: Name): Store => {
+      const store = stores.get(name) ?? open(name);
+      stores.set(name, store);
       return store;
     },
   };

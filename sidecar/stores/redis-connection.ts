@@ -1,6 +1,9 @@
 import { Command, Redis } from 'ioredis';
+import { PortcullisError } from '../../policy/errors.ts';
+import { parseRedisUrl, REDIS_URL_FORMS, type RedisEndpoint } from '../../policy/evaluate/redis-url.ts';
 import { HEARTBEAT_SCRIPT } from './lua/heartbeat-script.ts';
 import { PendingCalls, type Settle } from './pending-calls.ts';
+import { ClusterRoute, clientOptions, isMigrating } from './redis-dialing.ts';
 import { ReplicaCount } from './replica-count.ts';
 
 const HEARTBEAT_MS = 2000;
@@ -12,6 +15,7 @@ const PROBE_MAX_MS = 1000;
 const CONNECT_TIMEOUT_MS = 1000;
 /** Probes without success after which the connection is dialled anew: the other end may be gone without a word. */
 const PROBES_PER_CONNECTION = 3;
+const REDIRECTS_AT_ONCE = 5;
 const UTF8 = { replyEncoding: 'utf8' } as const;
 
 /** Tells that the store began or ceased to answer. `cause` is a short constant text or an error's code, never a secret. */
@@ -19,7 +23,10 @@ export type OnStateChange = (available: boolean, cause: string) => void;
 
 /** Settings of a RedisConnection. */
 export interface RedisConnectionOptions {
+  /** As `parseRedisUrl` takes it. */
   readonly redisUrl: string;
+  /** PEM: the only authorities that may vouch for a server; without: the public ones. */
+  readonly ca?: string | undefined;
   /** Name of this process among the replicas; unique. */
   readonly replica: string;
   /** Keys of the epoch and of the set of replicas, in one hash slot. */
@@ -31,11 +38,18 @@ export interface RedisConnectionOptions {
 
 /**
  * One connection to Redis that fails fast: a call is answered within the time-out or settled as unanswered, and the first that
- * is not marks the store unavailable until a probe in the background is answered. Never throws; dials again for ever.
+ * is not marks the store unavailable until a probe in the background is answered. Never throws; dials again for ever. In a cluster it is a
+ * connection to the node that has the slot of its keys, so that losing another node does not concern it.
  */
 export class RedisConnection {
   readonly #options: RedisConnectionOptions;
   readonly #client: Redis;
+  /** Null: no cluster. */
+  readonly #route: ClusterRoute | null;
+  #dialled: RedisEndpoint;
+  #redirecting = false;
+  /** Since it was answered last. */
+  #redirects = 0;
   readonly #pending: PendingCalls;
   readonly #replicas = new ReplicaCount();
   /** Resolves when the first attempt to reach Redis has succeeded or failed. */
@@ -49,8 +63,14 @@ export class RedisConnection {
   #failedProbes = 0;
   #timer: NodeJS.Timeout | null = null;
 
+  /** Throws PortcullisError `config_invalid` for a URL that is none, without showing it. */
   constructor(options: RedisConnectionOptions) {
     this.#options = options;
+    const target = parseRedisUrl(options.redisUrl);
+    // Without the URL itself: it may hold a password.
+    if (target === null) throw new PortcullisError('config_invalid', `store: write the URL as ${REDIS_URL_FORMS}`);
+    this.#route = target.topology === 'Cluster' ? new ClusterRoute(target.endpoints) : null;
+    this.#dialled = target.endpoints[0]!;
     this.#pending = new PendingCalls(options.timeoutMs, {
       onTimeout: () => {
         if (this.#state !== 'opening') this.fail('time-out');
@@ -63,20 +83,16 @@ export class RedisConnection {
     setTimeout(() => {
       if (this.#state === 'opening') this.fail('time-out');
     }, CONNECT_TIMEOUT_MS).unref();
-    this.#client = new Redis(options.redisUrl, {
-      enableOfflineQueue: false,
-      maxRetriesPerRequest: 0,
-      autoResendUnfulfilledCommands: false,
-      autoResubscribe: false,
-      connectTimeout: CONNECT_TIMEOUT_MS,
-      disconnectTimeout: PROBE_MIN_MS,
-      disableClientInfo: true,
-      lazyConnect: true,
-      retryStrategy: backoffMs,
+    this.#client = new Redis({
+      ...clientOptions(target, options.ca),
+      retryStrategy: (attempt) => (this.#route === null ? backoffMs(attempt) : this.#redirect(this.#route)),
     });
     this.#client.on('ready', () => this.#beat());
     this.#client.on('error', (error: unknown) => this.fail(causeOf(error)));
-    this.#client.on('close', () => this.fail('connection closed'));
+    this.#client.on('close', () => {
+      if (this.#state !== 'opening' || !this.#redirecting) this.fail('connection closed');
+      this.#redirecting = false;
+    });
     this.#dial();
     this.#schedule(PROBE_MIN_MS);
   }
@@ -103,7 +119,16 @@ export class RedisConnection {
   /** Sends one command; `settle` is called exactly once. Only while available. */
   call(name: string, args: (string | number)[], settle: Settle): void {
     this.#corkUntilTickEnds();
-    this.#client.sendCommand(new Command(name, args, UTF8, this.#pending.add(settle)));
+    const answer = this.#pending.add(settle);
+    const route = this.#route;
+    this.#client.sendCommand(
+      new Command(
+        name,
+        args,
+        UTF8,
+        route === null ? answer : (error, reply) => this.#routed(route, answer, error, reply),
+      ),
+    );
   }
 
   /** Marks the store unavailable, settles every call as unanswered and begins to probe. */
@@ -142,6 +167,31 @@ export class RedisConnection {
     });
   }
 
+  /** What a cluster says of slots is no answer to the call: it goes unanswered. */
+  #routed(route: ClusterRoute, answer: Settle, error: Error | null | undefined, reply: unknown): void {
+    const message = error?.message ?? '';
+    if (isMigrating(message)) {
+      answer(undefined, undefined);
+    } else if (route.follows(message, this.#dialled)) {
+      this.#redirecting = true;
+      this.#client.disconnect(true);
+      // To be sent elsewhere at first is no failure.
+      if (this.#state === 'opening') answer(undefined, undefined);
+      else answer(error, reply);
+    } else {
+      answer(error, reply);
+    }
+  }
+
+  /** Says whom to dial next, and returns when, in milliseconds from now. */
+  #redirect(route: ClusterRoute): number {
+    const { endpoint, atOnce } = route.next();
+    this.#dialled = endpoint;
+    Object.assign(this.#client.options, endpoint);
+    // Nodes that send each other's callers in a circle must not be dialled without end.
+    return atOnce && this.#redirects++ < REDIRECTS_AT_ONCE ? 0 : backoffMs(Math.max(1, this.#failedProbes));
+  }
+
   #dial(): void {
     // The outcome arrives as an event.
     this.#client.connect().catch(() => {});
@@ -178,11 +228,14 @@ export class RedisConnection {
       if (this.#state === 'closed') return;
       if (error instanceof Error) this.fail(causeOf(error));
       else if (isHeartbeat(reply)) this.#alive(reply[0], reply[1]);
+      // Its slot is on its way to another node.
+      else if (this.#state === 'available') this.#schedule(PROBE_MAX_MS);
     });
   }
 
   #alive(epoch: string, replicas: number): void {
     this.#replicas.seen(replicas);
+    this.#redirects = 0;
     const lost = this.#epoch !== '' && this.#epoch !== epoch;
     if (lost) this.#epochChanges++;
     this.#epoch = epoch;

@@ -1,9 +1,32 @@
 import { createHash } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
+import type { Settle } from './pending-calls.ts';
 import { causeOf, type RedisConnection } from './redis-connection.ts';
 
 /** A call on a connection that is still being opened waits for it, but not for long. */
 const OPENING_MS = 20;
+
+/** A Lua script as Redis knows it. */
+export class LuaScript {
+  readonly #text: string;
+  readonly #sha: string;
+
+  constructor(text: string) {
+    this.#text = text;
+    this.#sha = createHash('sha1').update(text).digest('hex');
+  }
+
+  /** EVALSHA, and EVAL where Redis does not know it yet. `args`: the number of keys, the keys, the arguments. Only while available. */
+  call(connection: RedisConnection, args: readonly (string | number)[], settle: Settle): void {
+    connection.call('evalsha', [this.#sha, ...args], (error, reply) => {
+      if (error?.message.startsWith('NOSCRIPT') === true && connection.state === 'available') {
+        connection.call('eval', [this.#text, ...args], settle);
+      } else {
+        settle(error, reply);
+      }
+    });
+  }
+}
 
 /**
  * One Lua script on a connection: EVALSHA, and EVAL where Redis does not know it yet. Never rejects: undefined when Redis does not
@@ -11,13 +34,11 @@ const OPENING_MS = 20;
  */
 export class RedisScript {
   readonly #connection: RedisConnection;
-  readonly #script: string;
-  readonly #sha: string;
+  readonly #script: LuaScript;
 
   constructor(connection: RedisConnection, script: string) {
     this.#connection = connection;
-    this.#script = script;
-    this.#sha = createHash('sha1').update(script).digest('hex');
+    this.#script = new LuaScript(script);
   }
 
   async run(keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
@@ -32,13 +53,7 @@ export class RedisScript {
         if (error instanceof Error) connection.fail(causeOf(error));
         resolve(error instanceof Error ? undefined : reply);
       };
-      connection.call('evalsha', [this.#sha, ...all], (error, reply) => {
-        if (error?.message.startsWith('NOSCRIPT') === true && connection.state === 'available') {
-          connection.call('eval', [this.#script, ...all], settle);
-        } else {
-          settle(error, reply);
-        }
-      });
+      this.#script.call(connection, all, settle);
     });
   }
 }

@@ -80,6 +80,12 @@ export class MemoryRefreshTokens implements RefreshTokenStore {
     return { kind: 'Rotated', session, salts, expiresInMs: expiresAt - now };
   }
 
+  async count(now: number): Promise<number> {
+    let living = 0;
+    for (const { expiresAt } of this.#families.values()) if (expiresAt > now) living++;
+    return living;
+  }
+
   async revoke(family: string): Promise<boolean> {
     this.#families.delete(family);
     return true;

@@ -1,5 +1,5 @@
 import type { ScriptClock } from './lua/consume-script.ts';
-import { BEGIN_SCRIPT, REVOKE_SCRIPT, ROTATE_SCRIPT } from './lua/refresh-tokens-script.ts';
+import { BEGIN_SCRIPT, COUNT_SCRIPT, REVOKE_SCRIPT, ROTATE_SCRIPT } from './lua/refresh-tokens-script.ts';
 import type { RedisConnection } from './redis-connection.ts';
 import { RedisScript } from './redis-script.ts';
 import {
@@ -24,6 +24,8 @@ export class RedisRefreshTokens implements RefreshTokenStore {
   readonly #begin: RedisScript;
   readonly #rotate: RedisScript;
   readonly #revoke: RedisScript;
+  readonly #count: RedisScript;
+  readonly #ends: string;
   readonly #keyPrefix: string;
   readonly #callerClock: boolean;
 
@@ -31,6 +33,8 @@ export class RedisRefreshTokens implements RefreshTokenStore {
     this.#begin = new RedisScript(connection, BEGIN_SCRIPT);
     this.#rotate = new RedisScript(connection, ROTATE_SCRIPT);
     this.#revoke = new RedisScript(connection, REVOKE_SCRIPT);
+    this.#count = new RedisScript(connection, COUNT_SCRIPT);
+    this.#ends = `portcullis:{${group}}:refresh-ends`;
     this.#keyPrefix = `portcullis:{${group}}:refresh:`;
     this.#callerClock = clock === 'caller';
   }
@@ -42,13 +46,13 @@ export class RedisRefreshTokens implements RefreshTokenStore {
     lifetimeMs: number,
     now: number,
   ): Promise<boolean> {
-    const args = [hash, JSON.stringify(session), lifetimeMs, this.#clock(now)];
-    return (await this.#begin.run([this.#keyPrefix + family], args)) === 1;
+    const args = [hash, JSON.stringify(session), lifetimeMs, family, this.#clock(now)];
+    return (await this.#begin.run(this.#keys(family), args)) === 1;
   }
 
   async rotate(family: string, hash: string, successor: Successor, graceMs: number, now: number): Promise<Rotation> {
-    const args = [hash, successor.salt, successor.hash, graceMs, MAX_LINKS, this.#clock(now)];
-    const reply = await this.#rotate.run([this.#keyPrefix + family], args);
+    const args = [hash, successor.salt, successor.hash, graceMs, MAX_LINKS, family, this.#clock(now)];
+    const reply = await this.#rotate.run(this.#keys(family), args);
     if (!Array.isArray(reply)) return { kind: 'Unavailable' };
     const [text, expiresInMs, ...salts] = reply;
     if (text === undefined) return { kind: 'Unknown' };
@@ -58,7 +62,16 @@ export class RedisRefreshTokens implements RefreshTokenStore {
   }
 
   async revoke(family: string): Promise<boolean> {
-    return (await this.#revoke.run([this.#keyPrefix + family], [])) === 1;
+    return (await this.#revoke.run(this.#keys(family), [family])) === 1;
+  }
+
+  async count(now: number): Promise<number | null> {
+    const living = await this.#count.run([this.#ends], [this.#clock(now)]);
+    return typeof living === 'number' ? living : null;
+  }
+
+  #keys(family: string): readonly string[] {
+    return [this.#keyPrefix + family, this.#ends];
   }
 
   #clock(now: number): number | '' {

@@ -45,6 +45,8 @@ export interface RefreshTokenStore {
   begin(family: string, hash: string, session: RefreshSession, lifetimeMs: number, now: number): Promise<boolean>;
   /** Presents the token whose secret has this hash. */
   rotate(family: string, hash: string, successor: Successor, graceMs: number, now: number): Promise<Rotation>;
+  /** Families that live; null: the store does not answer. */
+  count(now: number): Promise<number | null>;
   /** Ends a family; false when the store did not answer. One that is not there is ended already. */
   revoke(family: string): Promise<boolean>;
 }

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
+import { costOf, MIN_BCRYPT_COST } from '../../policy/passwords/bcrypt-cost.ts';
 import { parseStrictJsonObject } from '../tokens/strict-json.ts';
 import type { HtpasswdCredentials, TokenServiceConfig, UpstreamCredentials } from './config.ts';
-import { costOf, MIN_BCRYPT_COST } from './htpasswd.ts';
 import { BCRYPT_MAX_BYTES, MAX_PASSWORD_BYTES } from './password-rules.ts';
-import type { TokenDenial, TokenEvent, TokenServicePorts } from './ports.ts';
+import type { TokenDenial, TokenEvent, TokenRequest, TokenServicePorts } from './ports.ts';
 import { claimsOf, withUser } from './token-claims.ts';
 
 /** Salt and digest of no password; only the work of comparing with them matters. */
@@ -29,8 +29,13 @@ export type CurrentUser = Pick<Extract<CredentialVerdict, { readonly user: strin
 export interface CredentialSource {
   /** Longest password in bytes of UTF-8. */
   readonly maxPasswordBytes: number;
-  /** `name` came as the member `member` of the body. */
-  check(name: string, password: string, member: 'username' | 'email'): Promise<CredentialVerdict>;
+  /** `name` came as the member `member` of the body of `request`. */
+  check(
+    name: string,
+    password: string,
+    member: 'username' | 'email',
+    request: Pick<TokenRequest, 'upstream'>,
+  ): Promise<CredentialVerdict>;
   /** `undefined`: this source cannot tell without a password; what it said at login holds. */
   current(user: string): CurrentUser | undefined;
 }
@@ -39,7 +44,7 @@ export interface CredentialSource {
 export function credentialSource(
   credentials: HtpasswdCredentials | UpstreamCredentials,
   config: Pick<TokenServiceConfig, 'identity'>,
-  ports: Pick<TokenServicePorts, 'passwords' | 'upstream' | 'identify'>,
+  ports: Pick<TokenServicePorts, 'passwords' | 'identify'>,
 ): CredentialSource {
   return credentials.kind === 'Htpasswd'
     ? htpasswdSource(credentials, config, ports)
@@ -51,7 +56,7 @@ export function credentialSource(
  * cheaper ones are followed by others until the work is that of the dearest: 2^c + 2^c + 2^(c+1) + … + 2^(max-1) = 2^max.
  */
 function htpasswdSource(
-  { users, claims }: HtpasswdCredentials,
+  { hashes: users, claims }: HtpasswdCredentials,
   { identity }: Pick<TokenServiceConfig, 'identity'>,
   { passwords }: Pick<TokenServicePorts, 'passwords'>,
 ): CredentialSource {
@@ -91,13 +96,13 @@ function hashOfNobody(cost: number): string {
 function upstreamSource(
   { path }: UpstreamCredentials,
   { identity }: Pick<TokenServiceConfig, 'identity'>,
-  { upstream, identify }: Pick<TokenServicePorts, 'upstream' | 'identify'>,
+  { identify }: Pick<TokenServicePorts, 'identify'>,
 ): CredentialSource {
   return {
     maxPasswordBytes: MAX_PASSWORD_BYTES,
     current: () => undefined,
-    async check(name, password, member) {
-      const answer = await upstream(path, JSON.stringify({ [member]: name, password }));
+    async check(name, password, member, request) {
+      const answer = await request.upstream(path, JSON.stringify({ [member]: name, password }));
       if (typeof answer === 'string') return { denial: answer };
       if ([400, 401, 403, 404, 422].includes(answer.status)) return { failure: 'refused_upstream' };
       if (answer.status < 200 || answer.status > 299) return { denial: 'credentials_unavailable' };

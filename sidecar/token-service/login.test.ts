@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { costOf } from './htpasswd.ts';
-import type { TokenServicePorts } from './ports.ts';
-import { answered, T, TEST_USERS, testHash, testTokenService } from './testing/token-service-fixture.ts';
+import { costOf } from '../../policy/passwords/bcrypt-cost.ts';
+import {
+  answered,
+  T,
+  TEST_USERS,
+  type TestPorts,
+  testHash,
+  testTokenService,
+} from './testing/token-service-fixture.ts';
 
 const LOGIN = '/auth/login';
 const credentials = { username: 'ann', password: 'right' };
@@ -65,7 +71,7 @@ describe('login', () => {
     const users = { cheap: testHash(12, 'cheap'), dear: testHash(14, 'dear') };
     const kind = 'Htpasswd' as const;
     const { post, passwords } = testTokenService({
-      login: { path: LOGIN, credentials: { kind, users, claims: {} } },
+      login: { path: LOGIN, credentials: { kind, hashes: users, claims: {} } },
     });
     for (const username of ['cheap', 'dear', 'nobody']) await post(LOGIN, { body: { username, password: 'x' } });
     const costs = passwords.calls.map((hashes) => hashes.map(costOf));
@@ -140,7 +146,7 @@ describe('login', () => {
     });
   }
 
-  const refusals: readonly (readonly [string, Partial<TokenServicePorts>, string])[] = [
+  const refusals: readonly (readonly [string, Partial<TestPorts>, string])[] = [
     [
       'too many wait for bcrypt',
       { passwords: { verify: async () => 'overloaded', close: async () => {} } },
@@ -166,17 +172,23 @@ describe('login', () => {
     assert.deepEqual(Object.keys(json), ['access_token', 'token_type', 'expires_in']);
   });
 
-  it('is served to POST of its path only', () => {
+  it('is there by its path, as the other endpoints that are named', () => {
     const { service } = testTokenService({ register: null });
-    const found = ([method, path]: readonly [string, string]) => service.handlerFor(method, path) !== null;
-    const asked = [
-      ['POST', LOGIN],
-      ['GET', LOGIN],
-      ['POST', `${LOGIN}/`],
-      ['POST', '/auth/register'],
-      ['POST', '__proto__'],
-    ] as const;
-    assert.deepEqual(asked.map(found), [true, false, false, false, false]);
+    assert.deepEqual([...service.keys()], [LOGIN, '/auth/refresh', '/auth/logout']);
+  });
+
+  it('without what to sign by: signing_key_missing, as is refresh, which rotates nothing', async () => {
+    const before = testTokenService();
+    const { json } = answered(await before.post(LOGIN, { body: credentials }));
+    const meanwhile = testTokenService({ login: { path: LOGIN, credentials: null } }, before.ports);
+    const again = { body: { refresh_token: json['refresh_token'] } };
+    for (const [path, request] of [
+      [LOGIN, { body: credentials }],
+      ['/auth/refresh', again],
+    ] as const)
+      assert.deepEqual(await meanwhile.post(path, request), { denial: 'signing_key_missing' });
+    before.clock.now += 3_000_000;
+    answered(await before.post('/auth/refresh', again));
   });
 });
 
@@ -206,7 +218,7 @@ describe('login with users that the application knows', () => {
     assert.equal(Reflect.get({}, 'tier'), undefined);
   });
 
-  const answers: readonly (readonly [string, Partial<TokenServicePorts>, string])[] = [
+  const answers: readonly (readonly [string, Parameters<typeof testTokenService>[1], string])[] = [
     ['401', upstream(401, ''), 'credentials_invalid'],
     ['404', upstream(404, '{}'), 'credentials_invalid'],
     ['an inactive user', upstream(200, '{"user_id":7,"is_active":false}'), 'credentials_invalid'],

@@ -26,11 +26,13 @@ export function login(context: TokenContext, source: CredentialSource): Handler 
       return { denial: 'body_invalid', violations };
     }
 
-    const verdict = await source.check(name, password, member);
+    const held = await request.guard(name);
+    if (held !== undefined) return held;
+    const verdict = await source.check(name, password, member, request);
     if ('denial' in verdict) return verdict;
     const { clientAddress } = request;
     if ('failure' in verdict) {
-      ports.onEvent({ kind: 'LoginFailed', user: name, clientAddress, reason: verdict.failure });
+      request.onEvent({ kind: 'LoginFailed', user: name, clientAddress, reason: verdict.failure });
       return { denial: 'credentials_invalid' };
     }
 
@@ -47,7 +49,7 @@ export function login(context: TokenContext, source: CredentialSource): Handler 
         return { denial: 'store_unavailable' };
       }
     }
-    ports.onEvent({ kind: 'LoggedIn', user, clientAddress });
+    request.onEvent({ kind: 'LoggedIn', user, clientAddress });
     return answer;
   };
 }

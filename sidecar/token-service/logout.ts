@@ -24,7 +24,7 @@ export function logout(context: TokenContext): Handler {
       revoked.push(ports.revocations.revokeToken(jti, exp * 1000 + config.clockSkewMs, ports.now()));
     }
     if ((await Promise.all(revoked)).includes(false)) return { denial: 'store_unavailable' };
-    ports.onEvent({ kind: 'LoggedOut', clientAddress: request.clientAddress });
+    request.onEvent({ kind: 'LoggedOut', clientAddress: request.clientAddress });
     return { status: 204, headers: [...NO_STORE, ...cookies], body: '' };
   };
 }

@@ -1,4 +1,4 @@
-import type { PasswordClass, PasswordRules } from './config.ts';
+import type { PasswordClass, PasswordRules } from '../../policy/bundle/tokens.ts';
 
 /** Why a password is not accepted: a closed list. */
 export type PasswordRule =

@@ -1,6 +1,8 @@
 import type { Identity } from '../../policy/evaluate/access-evaluator.ts';
+import type { ApplicationAnswer } from '../engine/application-client.ts';
 import type { UpstreamFailure } from '../engine/rescue.ts';
 import type { AMBIGUOUS } from '../filters/credentials.ts';
+import type { Denial } from '../pipeline/filter.ts';
 import type { RefreshTokenStore } from '../stores/refresh-tokens.ts';
 import type { RevocationStore } from '../stores/revocations.ts';
 import type { PasswordRule } from './password-rules.ts';
@@ -15,6 +17,11 @@ export interface TokenRequest {
   cookie(name: string): string | undefined | typeof AMBIGUOUS;
   /** Whether the Origin is this host or one that the policy trusts, as filters/csrf.ts decides it. */
   originTrusted(): boolean;
+  /** Asked before a password is looked at; a denial answers instead. */
+  guard(name: string): Promise<Denial | undefined>;
+  /** POSTs JSON to the application that the request would go to. Never rejects. */
+  upstream(path: string, json: string): Promise<ApplicationAnswer | UpstreamFailure>;
+  onEvent(event: TokenEvent): void;
 }
 
 /** A complete answer; header names are lower case, flat: name, value, name, value. */
@@ -52,8 +59,11 @@ export interface TokenDenial {
   readonly violations?: readonly Violation[];
 }
 
+/** What a token endpoint says; a `Denial` is the guard's, passed on. */
+export type TokenResult = TokenAnswer | TokenDenial | Denial;
+
 /** Answers one token endpoint. Rejects only on a fault. */
-export type Handler = (request: TokenRequest) => Promise<TokenAnswer | TokenDenial>;
+export type Handler = (request: TokenRequest) => Promise<TokenResult>;
 
 /** What is worth a metric or an audit record. `user` is as the client wrote it or as its token family says. */
 export type TokenEvent =
@@ -89,25 +99,16 @@ export interface TokenSigner {
   sign(claims: Readonly<Record<string, unknown>>, lifetimeMs: number, now: number): Promise<SignedToken | null>;
 }
 
-/** What the application answered; `json` is the text of its body, empty or JSON. */
-export interface UpstreamAnswer {
-  readonly status: number;
-  readonly json: string;
-}
-
 /** What the token service works with. */
 export interface TokenServicePorts {
   readonly signer: TokenSigner;
   readonly passwords: PasswordVerifier;
   readonly refreshTokens: RefreshTokenStore;
   readonly revocations: RevocationStore;
-  /** POSTs JSON to the application behind us. Never rejects. */
-  readonly upstream: (path: string, json: string) => Promise<UpstreamAnswer | UpstreamFailure>;
   /** Reads claims by the policy's pointers: the evaluator's. */
   readonly identify: (
     claims: Readonly<Record<string, unknown>>,
   ) => Pick<Identity, 'user' | 'roles' | 'tenant' | 'tierClaim'>;
-  readonly onEvent: (event: TokenEvent) => void;
   /** Epoch milliseconds. */
   readonly now: () => number;
   readonly randomBytes: (size: number) => Buffer;

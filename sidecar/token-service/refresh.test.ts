@@ -4,14 +4,20 @@ import { AMBIGUOUS } from '../filters/credentials.ts';
 import { MemoryRefreshTokens } from '../stores/refresh-tokens-memory.ts';
 import { MemoryRevocations } from '../stores/revocations-memory.ts';
 import type { TokenServiceConfig } from './config.ts';
-import type { TokenServicePorts } from './ports.ts';
-import { answered, T, TEST_USERS, testHash, testTokenService } from './testing/token-service-fixture.ts';
+import {
+  answered,
+  T,
+  TEST_USERS,
+  type TestPorts,
+  testHash,
+  testTokenService,
+} from './testing/token-service-fixture.ts';
 
 const REFRESH = '/auth/refresh';
 const INVALID = { denial: 'refresh_token_invalid' };
 
 /** A service with ann logged in. */
-async function loggedIn(config: Partial<TokenServiceConfig> = {}, ports: Partial<TokenServicePorts> = {}) {
+async function loggedIn(config: Partial<TokenServiceConfig> = {}, ports: Partial<TestPorts> = {}) {
   const fixture = testTokenService(config, ports);
   const login = answered(await fixture.post('/auth/login', { body: { username: 'ann', password: 'right' } }));
   const refresh = (token: unknown) => fixture.post(REFRESH, { body: { refresh_token: token } });
@@ -19,8 +25,8 @@ async function loggedIn(config: Partial<TokenServiceConfig> = {}, ports: Partial
 }
 
 /** The same stores under another policy, as after a change of it. */
-function changed(ports: TokenServicePorts, users: Readonly<Record<string, string>>, claims = {}) {
-  const credentials = { kind: 'Htpasswd', users, claims } as const;
+function changed(ports: TestPorts, users: Readonly<Record<string, string>>, claims = {}) {
+  const credentials = { kind: 'Htpasswd', hashes: users, claims } as const;
   return testTokenService({ login: { path: '/auth/login', credentials } }, ports);
 }
 
@@ -165,7 +171,7 @@ describe('refresh', () => {
     answered(await refresh(again.json['refresh_token']));
   });
 
-  const away: readonly (readonly [string, Partial<TokenServicePorts>, string])[] = [
+  const away: readonly (readonly [string, Partial<TestPorts>, string])[] = [
     ['the store is away', { refreshTokens: storeThat({ kind: 'Unavailable' }) }, 'store_unavailable'],
     ['there is no key', { signer: { sign: async () => null } }, 'signing_key_missing'],
   ];

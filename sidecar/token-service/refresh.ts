@@ -8,7 +8,7 @@ const SALT_BYTES = 16;
 const INVALID: TokenDenial = { denial: 'refresh_token_invalid' };
 
 /** POST with the refresh token: a new access token and the refresh token that replaces the one sent. */
-export function refresh(context: TokenContext, source: CredentialSource | null): Handler {
+export function refresh(context: TokenContext, source: CredentialSource): Handler {
   const { config, ports } = context;
   return async (request) => {
     const refused = originDenial(context, request);
@@ -32,7 +32,7 @@ export function refresh(context: TokenContext, source: CredentialSource | null):
     if (rotation.kind === 'Unavailable') return { denial: 'store_unavailable' };
     if (rotation.kind === 'Unknown') return INVALID;
     if (rotation.kind === 'Reused') {
-      ports.onEvent({ kind: 'RefreshTokenReused', user: rotation.session.user, clientAddress });
+      request.onEvent({ kind: 'RefreshTokenReused', user: rotation.session.user, clientAddress });
       return INVALID;
     }
 
@@ -45,7 +45,7 @@ export function refresh(context: TokenContext, source: CredentialSource | null):
     }
     const live = { family, secret: rotation.salts.reduce(successorOf, secret), expiresInMs: rotation.expiresInMs };
     const answer = await issue(context, claims, live, now);
-    if (!('denial' in answer)) ports.onEvent({ kind: 'Refreshed', user: rotation.session.user, clientAddress });
+    if (!('denial' in answer)) request.onEvent({ kind: 'Refreshed', user: rotation.session.user, clientAddress });
     return answer;
   };
 }
@@ -53,10 +53,10 @@ export function refresh(context: TokenContext, source: CredentialSource | null):
 /** What the user's tokens say from now on; null when the user is gone, inactive, has another password, or was revoked since the login. */
 async function renewedClaims(
   { ports: { revocations } }: TokenContext,
-  source: CredentialSource | null,
+  source: CredentialSource,
   { user, claims, credential, loggedInAt }: RefreshSession,
 ): Promise<Readonly<Record<string, unknown>> | null | 'unknown'> {
-  const current = source?.current(user);
+  const current = source.current(user);
   if (current === null || (current !== undefined && current.credential !== credential)) return null;
   let verdict = revocations.check(null, user, loggedInAt);
   if (verdict === 'unknown') {

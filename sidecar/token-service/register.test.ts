@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { PasswordClass } from './config.ts';
+import type { PasswordClass } from '../../policy/bundle/tokens.ts';
+import type { ApplicationAnswer } from '../engine/application-client.ts';
 import { brokenRules } from './password-rules.ts';
-import type { UpstreamAnswer } from './ports.ts';
 import { answered, testTokenService } from './testing/token-service-fixture.ts';
 
 const REGISTER = '/auth/register';
@@ -42,7 +42,7 @@ describe('register', () => {
   const good = '{ "email": "a@example.com",\n "password": "Tr4ding!", "profile": {"n": 1.0} }';
 
   it('sends the very text that was checked, and passes the answer on, in ASCII', async () => {
-    const upstream = async (path: string, json: string): Promise<UpstreamAnswer> => {
+    const upstream = async (path: string, json: string): Promise<ApplicationAnswer> => {
       sent.push([path, json]);
       return { status: 201, json: '{"name":"Zoë 😀"}' };
     };
@@ -82,7 +82,7 @@ describe('register', () => {
     });
   }
 
-  const answers: readonly (readonly [string, UpstreamAnswer | 'upstream_timeout', number | string])[] = [
+  const answers: readonly (readonly [string, ApplicationAnswer | 'upstream_timeout', number | string])[] = [
     ['a conflict', { status: 409, json: '{"error":"taken"}' }, 409],
     ['an empty answer', { status: 204, json: '' }, 204],
     ['no JSON', { status: 200, json: '<html>' }, 'upstream_protocol'],
@@ -92,7 +92,7 @@ describe('register', () => {
     it(`${name} of the application: ${expected}`, async () => {
       const { post } = testTokenService({}, { upstream: async () => upstream });
       const answer = await post(REGISTER, { body: good });
-      assert.equal('denial' in answer ? answer.denial : answer.status, expected);
+      assert.equal('denial' in answer ? answer.denial : answered(answer).status, expected);
     });
   }
 });

@@ -1,14 +1,11 @@
 import type { TokenServiceConfig } from './config.ts';
 import { JSON_HEADERS } from './issue-tokens.ts';
 import { brokenRules } from './password-rules.ts';
-import type { Handler, TokenServicePorts } from './ports.ts';
+import type { Handler } from './ports.ts';
 import { invalid, readJsonBody } from './read-body.ts';
 
 /** POST a JSON object with `password`: what passes the rules is sent to the application as it came, and its answer passed on. */
-export function register(
-  { upstream: path, password: rules }: NonNullable<TokenServiceConfig['register']>,
-  { upstream }: Pick<TokenServicePorts, 'upstream'>,
-): Handler {
+export function register({ upstream: path, password: rules }: NonNullable<TokenServiceConfig['register']>): Handler {
   return async (request) => {
     const body = readJsonBody(request);
     if ('denial' in body) return body;
@@ -21,7 +18,7 @@ export function register(
       const violations = broken.map(({ rule, message }) => ({ pointer: '/password', code: rule, message }));
       return { denial: 'body_invalid', violations };
     }
-    const answer = await upstream(path, body.text);
+    const answer = await request.upstream(path, body.text);
     if (typeof answer === 'string') return { denial: answer };
     const { status, json } = answer;
     return isJson(json) ? { status, headers: JSON_HEADERS, body: inAscii(json) } : { denial: 'upstream_protocol' };

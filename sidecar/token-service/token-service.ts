@@ -7,20 +7,18 @@ import type { Handler, TokenServicePorts } from './ports.ts';
 import { refresh } from './refresh.ts';
 import { register } from './register.ts';
 
-/** The token endpoints of one policy. */
-export interface TokenService {
-  /** The handler of an endpoint, by its exact path; null: this request is not ours. Endpoints take POST only. */
-  handlerFor(method: string, path: string): Handler | null;
+/** The handlers of the endpoints that `config` names, by their paths. Each answers POST. */
+export function createTokenService(config: TokenServiceConfig, ports: TokenServicePorts): ReadonlyMap<string, Handler> {
+  const context: TokenContext = { config, ports };
+  const { path, credentials } = config.login;
+  const source = credentials && credentialSource(credentials, config, ports);
+  const handlers = new Map<string, Handler>([[path, source === null ? keyMissing : login(context, source)]]);
+  // Without a key to sign by nothing may be rotated: the client would lose its token, and look like a thief with the one it has.
+  if (config.refresh !== null)
+    handlers.set(config.refresh.path, source === null ? keyMissing : refresh(context, source));
+  if (config.logout !== null) handlers.set(config.logout.path, logout(context));
+  if (config.register !== null) handlers.set(config.register.path, register(config.register));
+  return handlers;
 }
 
-/** Builds the endpoints that `config` names. */
-export function createTokenService(config: TokenServiceConfig, ports: TokenServicePorts): TokenService {
-  const context: TokenContext = { config, ports };
-  const source = config.login && credentialSource(config.login.credentials, config, ports);
-  const handlers = new Map<string, Handler>();
-  if (config.login !== null && source !== null) handlers.set(config.login.path, login(context, source));
-  if (config.refresh !== null) handlers.set(config.refresh.path, refresh(context, source));
-  if (config.logout !== null) handlers.set(config.logout.path, logout(context));
-  if (config.register !== null) handlers.set(config.register.path, register(config.register, ports));
-  return { handlerFor: (method, path) => (method === 'POST' ? (handlers.get(path) ?? null) : null) };
-}
+const keyMissing: Handler = async () => ({ denial: 'signing_key_missing' });

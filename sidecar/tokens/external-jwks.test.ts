@@ -110,6 +110,28 @@ describe('keys of issuers outside', () => {
     }
   });
 
+  it('are stale when none ever came, or none for twice refresh, until some come', async () => {
+    const stale = () => [...issuer.jwks.stale()];
+    issuer.keys = null;
+    issuer.jwks.open(using({}));
+    assert.deepEqual(stale(), [], 'nobody knows yet');
+    await issuer.pass(0);
+    assert.deepEqual(stale(), [[config.uri, null]]);
+    issuer.keys = [one];
+    await issuer.pass(2 * MINUTE);
+    assert.deepEqual(stale(), []);
+    issuer.keys = null;
+    await issuer.pass(18 * MINUTE);
+    assert.deepEqual(stale(), []);
+    await issuer.pass(3 * MINUTE);
+    const [[uri, age] = []] = stale();
+    assert.equal(uri, config.uri);
+    assert.ok(age! > 20 * 60 && age! <= 23 * 60, String(age));
+    issuer.keys = [one];
+    await issuer.pass(2 * MINUTE);
+    assert.deepEqual(stale(), []);
+  });
+
   it('are fetched once for all who use them alike, and no more when nobody does', async () => {
     issuer.jwks.open(using({}, {}, { uri: 'https://other.example/' }));
     await issuer.pass(0);

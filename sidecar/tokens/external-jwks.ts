@@ -56,6 +56,16 @@ export class ExternalJwks {
     return ages;
   }
 
+  /** Issuers whose keys could not be had: for twice `refresh`, or ever. Seconds since the last good fetch by URI; null: there was none. */
+  stale(): ReadonlyMap<string, number | null> {
+    const stale = new Map<string, number | null>();
+    for (const source of this.#sources.values()) {
+      if (!source.isStale) continue;
+      stale.set(source.config.uri, source.ageMs === Number.POSITIVE_INFINITY ? null : Math.floor(source.ageMs / 1_000));
+    }
+    return stale;
+  }
+
   /** Begins to fetch what `authenticators` need, besides what is fetched already. */
   open(authenticators: readonly JwtAuthenticator[]): void {
     for (const { jwks } of authenticators) {
@@ -99,6 +109,8 @@ class JwksSource {
   #cancelNext = (): void => {};
   #cancelExpiry = (): void => {};
   #expired = false;
+  /** Whether the last fetch that ended brought nothing. */
+  #failed = false;
   #stopped = false;
 
   constructor(config: JwksConfig, ports: ExternalJwksPorts, changed: () => void, same: JwksSource | undefined) {
@@ -117,6 +129,10 @@ class JwksSource {
 
   get ageMs(): number {
     return this.#ports.now() - this.#fetchedAt;
+  }
+
+  get isStale(): boolean {
+    return this.#failed && (this.#keys === null || this.ageMs > STALE * this.config.refreshMs);
   }
 
   get keys(): readonly VerificationKey[] | null {
@@ -152,9 +168,11 @@ class JwksSource {
       const document = await fetch(config);
       if (this.#stopped) return;
       const skipped = this.#accept(document, now());
+      this.#failed = false;
       report({ config, keys: (this.#keys ?? []).map(({ kid }) => kid), skipped });
     } catch (error) {
       if (this.#stopped) return;
+      this.#failed = true;
       nextMs = Math.max(MIN_INTERVAL_MS, config.refreshMs * RETRY);
       report({ config, error });
     }

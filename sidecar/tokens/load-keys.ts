@@ -2,9 +2,9 @@ import { constants, createPublicKey, createSecretKey, type KeyObject, type Verif
 import type { JwtAlgorithm, VerificationKey } from '../../policy/bundle/types.ts';
 import { PortcullisError } from '../../policy/errors.ts';
 import { KEY_SHAPES } from '../../policy/keys/algorithms.ts';
+import { weaknessOfSecret } from '../../policy/keys/weak-secrets.ts';
 import { decodeBase64Url } from './parse-compact-jws.ts';
 import { isSmallOrderPoint } from './small-order-points.ts';
-import { weaknessOfSecret } from './weak-secrets.ts';
 
 /** A verification key that passed every check of its kind. */
 export interface LoadedKey {

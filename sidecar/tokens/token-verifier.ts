@@ -12,7 +12,8 @@ export type TokenRefusal =
   | 'expired'
   | 'not_yet_valid'
   | 'lifetime'
-  | 'missing_claim';
+  | 'missing_claim'
+  | 'revoked';
 
 /** A token whose signature and claims were checked. Shared between requests: nothing may change `claims`. */
 export interface VerifiedToken {

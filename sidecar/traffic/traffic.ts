@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { HostPort, Listener } from '../../runtime/sidecar-arguments.ts';
 import { Engine, type EngineOptions } from '../engine/engine.ts';
 import type { Pipeline } from '../engine/engine-context.ts';
+import type { CertificatePair } from '../engine/tls-listener.ts';
 import { UpstreamWatch } from './upstream-watch.ts';
 
 const RETRY_MS = 1_000;
@@ -45,6 +46,11 @@ export class Traffic {
 
   use(pipeline: Pipeline): void {
     for (const { engine } of this.#ports) engine.use(pipeline);
+  }
+
+  /** With TLS: see Engine.useCertificate. */
+  useCertificate(pair: CertificatePair): void {
+    for (const { engine } of this.#ports) engine.useCertificate(pair);
   }
 
   /** Open WebSockets. */

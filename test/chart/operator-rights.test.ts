@@ -5,6 +5,9 @@ import type { KubeClient } from '../../operator/kube/kube-client.ts';
 import { loadKubeConfig } from '../../operator/kube/kube-config.ts';
 import { NAMESPACES, PODS, type ResourceType, SECRETS } from '../../operator/kube/objects.ts';
 import { SIGNING_KEY_SETS } from '../../operator/resources.ts';
+import { CERTIFICATES } from '../../operator/workloads/certificates.ts';
+import { MANAGED_BY } from '../../operator/workloads/network-policies.ts';
+import { installCertManagerCrd } from '../contract/cert-manager-crd.ts';
 import {
   type InstalledChart,
   installedChart,
@@ -58,6 +61,8 @@ const ALLOWED = `
   -                  get     secrets                     -                 any
   -                  create  secrets                     -                 any
   -                  delete  secrets                     -                 any
+  -                  list    configmaps                  -                 any
+  -                  watch   configmaps                  -                 any
   -                  patch   namespaces                  -                 -
   -                  list    pods                        -                 any
   -                  watch   services                    -                 any
@@ -68,6 +73,7 @@ const ALLOWED = `
   apps               patch   statefulsets                -                 any
   apps               get     replicasets                 -                 any
   networking.k8s.io  create  networkpolicies             -                 any
+  cert-manager.io    patch   certificates                -                 any
   admissionregistration.k8s.io patch mutatingwebhookconfigurations   portcullis -
   admissionregistration.k8s.io get   validatingwebhookconfigurations portcullis -
   coordination.k8s.io create leases                      -                 portcullis-system
@@ -96,6 +102,9 @@ const DENIED = `
   apps               delete  deployments                 -                 any
   apps               patch   replicasets                 -                 any
   batch              create  jobs                        -                 any
+  cert-manager.io    update  certificates                -                 any
+  cert-manager.io    create  issuers                     -                 any
+  cert-manager.io    create  certificaterequests         -                 any
   coordination.k8s.io update leases                      portcullis        any
   coordination.k8s.io update leases                      other             portcullis-system
   admissionregistration.k8s.io patch  mutatingwebhookconfigurations     other      -
@@ -219,6 +228,24 @@ const data = { data: { a: 'YQ==' } };
 const SERIAL = { 'portcullis.dev/serial': '2' };
 const GONE = [{ apiVersion: 'v1', kind: 'Node', name: 'gone', uid: 'a0a0a0a0-0000-0000-0000-000000000000' }];
 
+const certificate =
+  (spec: object, more: { name?: string; labels?: object } = {}): Write =>
+  (client) => {
+    const { name = 'web-tls', labels = MANAGED_BY } = more;
+    const metadata = { name, namespace: 'shop', labels: { ...labels } };
+    const full = { ...ISSUED, secretName: name, ...spec };
+    return client.apply(CERTIFICATES, { apiVersion: 'cert-manager.io/v1', kind: 'Certificate', metadata, spec: full });
+  };
+const ISSUED = {
+  secretName: 'web-tls',
+  dnsNames: ['web.shop.svc', '*.web.shop.svc.cluster.local'],
+  issuerRef: { name: 'ca', kind: 'ClusterIssuer', group: 'cert-manager.io' },
+  usages: ['digital signature', 'server auth'],
+  privateKey: { algorithm: 'ECDSA', size: 256, rotationPolicy: 'Always' },
+};
+const CERTIFICATE_NAMES = /name only Services of their namespace/;
+const CERTIFICATE_MEMBERS = /are for servers and have no members but/;
+
 const CONDITIONS_ONLY = /only conditions/;
 const OUR_CONDITIONS = /only those of types portcullis\.dev/;
 const TOUCHED_ONLY = /only portcullis\.dev\/touched/;
@@ -256,6 +283,8 @@ const WRITES: readonly (readonly [name: string, write: Write, refused: RegExp | 
   ['a finalizer of a pod', podStatus({ metadata: { finalizers: ['example.com/x'] } }), NOT_METADATA],
 
   ['creates a bundle', createSecret('portcullis-access-new', HOLDS), null],
+  ['creates what tokens are signed by', createSecret('portcullis-issuer-new', HOLDS), null],
+  ['removes it', deleteSecret('portcullis-issuer-web'), null],
   ['creates a Secret without the label', createSecret('sesame'), /writes only Secrets labelled/],
   ['changes its own Secret', patchSecret('portcullis-access-web', data), null],
   ['changes a Secret of somebody else', patchSecret('database', data), /writes only Secrets labelled/],
@@ -323,6 +352,24 @@ const WRITES: readonly (readonly [name: string, write: Write, refused: RegExp | 
   ],
   ['an annotation of a namespace', namespace({ annotations: { x: 'y' } }), /only the label portcullis\.dev\/guarded/],
 
+  ['asks for a certificate', certificate({}), null],
+  ['asks for another name of the namespace', certificate({ dnsNames: ['b.shop.svc'] }), null],
+  ['a certificate for another namespace', certificate({ dnsNames: ['web.bank.svc'] }), CERTIFICATE_NAMES],
+  ['for a name of the world', certificate({ dnsNames: ['example.com'] }), CERTIFICATE_NAMES],
+  ['for something that ends alike', certificate({ dnsNames: ['bankshop.svc'] }), CERTIFICATE_NAMES],
+  ['for a name elsewhere', certificate({ commonName: 'bank' }), CERTIFICATE_MEMBERS],
+  ['of an authority', certificate({ isCA: true }), CERTIFICATE_MEMBERS],
+  ['for clients', certificate({ usages: ['client auth'] }), CERTIFICATE_MEMBERS],
+  ['with labels for its Secret', certificate({ secretTemplate: { labels: {} } }), CERTIFICATE_MEMBERS],
+  ['into a Secret of another name', certificate({ secretName: 'database' }), /only the Secret of their own name/],
+  ['a certificate without the label', certificate({}, { name: 'b', labels: {} }), /only Certificates labelled/],
+  [
+    'deletes a certificate of somebody else',
+    (client) => client.delete(CERTIFICATES, { namespace: 'shop', name: 'theirs' }),
+    /only Certificates labelled/,
+  ],
+  ['deletes its own', (client) => client.delete(CERTIFICATES, { namespace: 'shop', name: 'web-tls' }), null],
+
   ['restarts a Deployment', deployment(templateAnnotation('portcullis.dev/restarted-at')), null],
   ['another annotation of its pods', deployment(templateAnnotation('portcullis.dev/inject')), RESTART_ONLY],
   ['another image', deployment(template({ containers: [{ name: 'web', image: 'evil:1' }] })), RESTART_ONLY],
@@ -343,12 +390,16 @@ async function boundWrites(t: TestContext, { server, kubectl }: InstalledChart):
     secret('database'),
     secret('portcullis-access-web', HOLDS),
     secret('portcullis-limits-web'),
+    secret('portcullis-issuer-web', HOLDS),
     secret('old-jwks', { ...EXPORT, team: 'a' }),
     secret('typed', EXPORT, { type: 'example.com/keys' }),
     secret('shop.trading-keyring', KEYRING, {}, NAMESPACE),
     secret('registry', {}, {}, NAMESPACE),
   ];
   await succeeds(kubectl(['create', '-f', '-'], list([POD, DEPLOYMENT, KEY_SET, ...secrets])));
+  await installCertManagerCrd(server);
+  const theirs = { apiVersion: 'cert-manager.io/v1', kind: 'Certificate', metadata: { name: 'theirs' }, spec: ISSUED };
+  await succeeds(kubectl(['create', '-n', 'shop', '-f', '-'], JSON.stringify(theirs)));
   await podStatus({ status: STATUS })(admin);
   let probes = 0;
   await untilRefused(() => createSecret(`probe-${probes++}`)(operator));

@@ -43,6 +43,7 @@ export const EVERYTHING = {
     resources: { requests: { memory: '64Mi' }, limits: { cpu: 2 } },
     trafficPort: 15000,
     adminPort: 15001,
+    egressPort: 15002,
     userId: 2_147_483_647,
     appSleepSeconds: 0,
   },

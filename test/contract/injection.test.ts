@@ -66,6 +66,7 @@ const shapes: readonly Shape[] = [
     },
     notes: { harden: 'ReadOnly' },
   },
+  { name: 'tls', spec: { containers: [HARDENED] }, notes: { 'tls-secret': 'orders-tls' } },
   { name: 'job', spec: { containers: [HARDENED], restartPolicy: 'Never' } },
   { name: 'no-ports', spec: { containers: [named('app')], restartPolicy: 'OnFailure' } },
   { name: 'init', spec: { containers: [HARDENED], initContainers: [named('one'), named('two')] } },
@@ -146,7 +147,12 @@ function inputOf({ name, spec, notes = {}, ports }: Shape) {
 
 function inject(shape: Shape): Pod {
   const input = inputOf(shape);
-  const options = { namespace: 'restricted', sidecar: TEMPLATE, bundleKey: KEY, serials: { access: 1, limits: 2 } };
+  const options = {
+    namespace: 'restricted',
+    sidecar: TEMPLATE,
+    bundleKey: KEY,
+    serials: { access: 1, limits: 2, issuer: 3 },
+  };
   const injected = injectPod(input.pod, coverageOf(input), options);
   assert.notEqual(injected, input.pod, 'not injected');
   return injected;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { gunzipSync } from 'node:zlib';
 import { currentSerials } from '../../operator/bundles/current-serials.ts';
 import { conditionOf, outputsSecret } from '../../operator/bundles/testing/policy-world.ts';
 import { OPERATOR_NAMESPACE, testSigningKey } from '../../operator/bundles/testing/signing-key.ts';
@@ -12,7 +13,7 @@ import {
   RATE_LIMIT_POLICIES,
   SIGNING_KEY_SETS,
 } from '../../operator/resources.ts';
-import { accessSecretName, LABELS } from '../../policy/api/names.ts';
+import { accessSecretName, issuerSecretName, LABELS } from '../../policy/api/names.ts';
 import { API_VERSION } from '../../policy/api/resource.ts';
 import { decodeBundle } from '../../policy/bundle/decode.ts';
 import { BUNDLE_FILE } from '../../policy/bundle/format.ts';
@@ -40,6 +41,7 @@ test('the policy controllers on a kube-apiserver', async (t) => {
   await t.test('read a Secret only with the label', async () => needsLabel(await bench('needs-label')));
   await t.test('give every edit a new serial, and say when pods run it', async () => follows(await bench('follows')));
   await t.test('restore a tampered bundle and report it', async () => restores(await bench('restores')));
+  await t.test('write what tokens are signed by, apart, and remove it', async () => signs(await bench('signs')));
   await t.test("leave a user's Secret alone", async () => conflicts(await bench('conflicts')));
   await t.test(`${MANY} policies, and no request at rest`, async (t) => many(t, await bench('many')));
   await t.test('two operators at once settle on one bundle', async (t) => {
@@ -141,7 +143,7 @@ async function writes(bench: Bench): Promise<void> {
   const serials = current(bench.namespace, 'orders', 'standard');
   assert.equal(serials.access, serial);
   assert.ok(serials.limits > 0);
-  assert.deepEqual(current(bench.namespace, 'none', null), { access: 0, limits: 0 });
+  assert.deepEqual(current(bench.namespace, 'none', null), { access: 0, limits: 0, issuer: 0 });
 }
 
 async function recovers(bench: Bench): Promise<void> {
@@ -155,6 +157,51 @@ async function recovers(bench: Bench): Promise<void> {
   await bench.until('Ready', /^True/);
   assert.equal((await bench.bundle()).jwt[0]?.keySet, 'recovers/keys');
   assert.equal(bench.events('RefNotFound').length, 1);
+}
+
+async function signs(bench: Bench): Promise<void> {
+  const login = { path: '/auth/login', credentials: { htpasswdSecretRef: { name: 'users' } } };
+  const refresh = { path: '/auth/refresh' };
+  await bench.create({ rules: [RULE], tokens: { keySetRef: { name: 'keys' }, login, refresh } });
+  await bench.create(KEY_SET, 'keys', SIGNING_KEY_SETS);
+  await bench.client.create(SECRETS, outputsSecret(bench.namespace, 'keys', 1));
+  const hash = `$2b$12$${'kOAPLOTahnfkT/2NMCti6OaZHNbH3ITQrdcmzV33DbDYPZNpzjyWy'}`;
+  const labels = { [LABELS.allowReference]: 'true' };
+  const data = { 'users.htpasswd': Buffer.from(`ann:${hash}\n`).toString('base64') };
+  await bench.client.create(SECRETS, { metadata: { ...bench.at('users'), labels }, data });
+  await bench.until('Ready', /^True Written/);
+  const name = issuerSecretName('orders');
+  const { publicKey } = await testSigningKey(bench.client);
+  const file = async () => Buffer.from((await bench.secret(name))?.data?.[BUNDLE_FILE] ?? '', 'base64');
+  const read = async () => decodeBundle(await file(), { ...bench.policy, kind: 'Issuer', publicKey, afterSerial: 0 });
+  const { serial, signingKey, users } = await read();
+  assert.deepEqual([signingKey?.kid, users?.hashes], ['kid-1', { ann: hash }]);
+  const access = gunzipSync(
+    await bench.secret().then((secret) => {
+      const bytes = Buffer.from(secret?.data?.[BUNDLE_FILE] ?? '', 'base64');
+      return bytes.subarray(bytes.indexOf(0x0a) + 1);
+    }),
+  ).toString();
+  assert.match(access, /"kids":\["kid-1"\]/);
+  assert.doesNotMatch(access, /kOAPLOT|"d":/);
+  await until(
+    () => currentSerials(bench.operator.caches.bundles, publicKey)(bench.namespace, 'orders', null).issuer === serial,
+    () => 'the serial that pods start from',
+  );
+
+  await bench.client.delete(SECRETS, bench.at(name));
+  await until(
+    async () => (await file()).length > 0,
+    () => 'the Secret is written again',
+  );
+  assert.ok((await read()).serial > serial);
+
+  await bench.edit({ tokens: { keySetRef: { name: 'keys' }, login: null, refresh: null } });
+  await until(
+    async () => (await bench.secret(name)) === null,
+    () => 'the Secret is removed',
+  );
+  await bench.until('Ready', /^True Written/);
 }
 
 async function needsLabel(bench: Bench): Promise<void> {

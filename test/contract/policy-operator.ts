@@ -13,7 +13,7 @@ import { connectKubeClient, type HttpsKubeClient } from '../../operator/kube/htt
 import type { Selection } from '../../operator/kube/kube-client.ts';
 import { loadKubeConfig } from '../../operator/kube/kube-config.ts';
 import { KubeMetrics } from '../../operator/kube/kube-metrics.ts';
-import { type KubeObject, NAMESPACES, type ResourceType, SECRETS } from '../../operator/kube/objects.ts';
+import { CONFIG_MAPS, type KubeObject, NAMESPACES, type ResourceType, SECRETS } from '../../operator/kube/objects.ts';
 import { Reflector } from '../../operator/kube/reflector.ts';
 import { ACCESS_POLICIES, RATE_LIMIT_POLICIES, SIGNING_KEY_SETS } from '../../operator/resources.ts';
 import { LABELS } from '../../policy/api/names.ts';
@@ -61,6 +61,7 @@ export async function startPolicyOperator(
     keySets: reflect(SIGNING_KEY_SETS),
     ownSecrets: reflect(SECRETS, { namespace: OPERATOR_NAMESPACE }),
     referableSecrets: reflect(SECRETS, { labelSelector: `${LABELS.allowReference}=true` }),
+    referableConfigMaps: reflect(CONFIG_MAPS, { labelSelector: `${LABELS.allowReference}=true` }),
     bundles: reflect(SECRETS, { labelSelector: `${LABELS.holds}=bundle` }),
     namespaces: reflect(NAMESPACES),
   };

@@ -12,7 +12,14 @@ import { WebhookServer } from '../../operator/injection/webhook-server.ts';
 import { connectKubeClient, type HttpsKubeClient } from '../../operator/kube/https-kube-client.ts';
 import { loadKubeConfig } from '../../operator/kube/kube-config.ts';
 import { KubeMetrics } from '../../operator/kube/kube-metrics.ts';
-import { type KubeObject, NAMESPACES, type ResourceType, SECRETS, SERVICES } from '../../operator/kube/objects.ts';
+import {
+  CONFIG_MAPS,
+  type KubeObject,
+  NAMESPACES,
+  type ResourceType,
+  SECRETS,
+  SERVICES,
+} from '../../operator/kube/objects.ts';
 import { Reflector } from '../../operator/kube/reflector.ts';
 import { ACCESS_POLICIES, RATE_LIMIT_POLICIES, SIGNING_KEY_SETS } from '../../operator/resources.ts';
 import type { ApiServer } from '../cluster/api-server.ts';
@@ -63,12 +70,13 @@ export async function startWebhooks(t: TestContext, api: ApiServer): Promise<Wor
   const [namespaces, ownSecrets] = [await follow(NAMESPACES), await follow(SECRETS, CONFIG.namespace)];
   const [accessPolicies, rateLimitPolicies] = [await follow(ACCESS_POLICIES), await follow(RATE_LIMIT_POLICIES)];
   const [services, keySets] = [await follow(SERVICES), await follow(SIGNING_KEY_SETS)];
+  const referableConfigMaps = await follow(CONFIG_MAPS);
   const lookups = { client, namespaces, accessPolicies, rateLimitPolicies };
   const sources = {
-    ...{ keySets, ownSecrets, referableSecrets: ownSecrets, namespaces },
+    ...{ keySets, ownSecrets, referableSecrets: ownSecrets, referableConfigMaps, namespaces },
     ...{ namespace: CONFIG.namespace, defaults: CONFIG.defaults },
   };
-  const serials = () => ({ access: 0, limits: 0 });
+  const serials = () => ({ access: 0, limits: 0, issuer: 0 });
   const injection = {
     config: CONFIG,
     bundleKey: 'MCowBQYDK2VwAyEAAAA',

@@ -373,7 +373,7 @@ class World {
   running(bundle: { readonly serial: number; readonly hash: string }): SidecarStatus {
     const status = exampleStatus(bundle);
     const access = { ...status.bundles.access!, namespace: this.namespace };
-    return { ...status, bundles: { access, limits: null } };
+    return { ...status, bundles: { access, limits: null, issuer: null } };
   }
 
   async policy(name: string): Promise<void> {

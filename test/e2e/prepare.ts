@@ -7,6 +7,11 @@ const prepared = await prepareCluster();
 if ('reason' in prepared) console.error(prepared.reason);
 else {
   const helm = await helmBinary();
-  const missing = missingPrograms({ 'redis-server': 'redis-server', prometheus: 'prometheus', promtool: 'prometheus' });
+  const missing = missingPrograms({
+    'redis-server': 'redis-server',
+    prometheus: 'prometheus',
+    promtool: 'prometheus',
+    chromium: 'chromium',
+  });
   for (const reason of ['reason' in helm ? helm.reason : null, missing]) if (reason !== null) console.error(reason);
 }

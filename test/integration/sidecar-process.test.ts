@@ -119,7 +119,10 @@ describe('the sidecar as a process', { timeout: 120_000, concurrency: 2 }, () =>
   });
 
   it('a bundle older than at injection is refused, the one of then and later ones are taken', async () => {
-    await using sidecar = await startSidecarProcess({ minimumSerials: { access: 5, limits: 0 }, policy: {} });
+    await using sidecar = await startSidecarProcess({
+      minimumSerials: { access: 5, limits: 0, issuer: 0 },
+      policy: {},
+    });
     const { admin } = await sidecar.ports();
     const unready = await send(admin, get('/readyz'));
     assert.match(unready.body, /^bundle_older: an old bundle was put back: when this pod was created its serial was 5/);

@@ -172,6 +172,16 @@ describe('an application that fails', { timeout: 60_000 }, () => {
         requests: 1,
       });
     });
+    it('PUT with a body that is passed on as it comes is not: part of it is gone', async () => {
+      const put = POST.replace('POST', 'PUT');
+      assert.deepEqual(await staleAfterOne(put), { status: 502, requests: 1 });
+    });
+    it('DELETE without a body is: to do it twice is to do it once (RFC 9110, section 9.2.2)', async () => {
+      assert.deepEqual(await staleAfterOne(GET.replace('GET', 'DELETE')), { status: 200, requests: 2 });
+    });
+    it('PATCH without a body is not', async () => {
+      assert.deepEqual(await staleAfterOne(GET.replace('GET', 'PATCH')), { status: 502, requests: 1 });
+    });
     it('a GET that fails on a new connection is not sent a third time', async () => {
       let requests = 0;
       await using server = await tcpServer((socket) => {

@@ -146,14 +146,14 @@ export function limiterSuite(name: string, { store, runs, windows }: LimiterSuit
             };
             const before = EPOCH + start;
             await spend(before, before);
-            for (const waited of [waitedPercent, 100, 300]) {
+            for (const waited of [waitedPercent, 100, 300 * (plan.cost ?? 1)]) {
               const time = before + Math.floor((plan.windowMs * waited) / 100);
               await spend(time, time - back);
             }
             // A fixed window does not begin at multiples of real time any more: twice the limit, as at a boundary.
             const asked = algorithm === 'FixedWindow' ? slidingTwice(plan) : plan;
             assert.ok(shareOfBound(asked, admittedAt) <= 1);
-            const capacity = plan.burst || plan.limit;
+            const capacity = Math.floor((plan.burst || plan.limit) / (plan.cost ?? 1));
             assert.ok(admittedAt.length > capacity, 'admits again within three windows');
           },
         );
@@ -200,10 +200,11 @@ function planArbitrary(algorithms: readonly LimitAlgorithm[]): fc.Arbitrary<Limi
       limit: fc.oneof(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 61, max: 63 })),
       windowMs: fc.constantFrom(1000, 1777, 60_000),
       extra: fc.nat(5),
+      cost: fc.oneof(fc.constant(1), fc.integer({ min: 2, max: 4 })),
     })
-    .map(({ algorithm, limit, windowMs, extra }) => ({
+    .map(({ algorithm, limit, windowMs, extra, cost }) => ({
       ...planOf(algorithm, limit, windowMs),
-      burst: algorithm === 'TokenBucket' ? 1 + extra : 0,
+      ...(algorithm === 'TokenBucket' ? { burst: cost + extra, cost } : { cost: Math.min(cost, limit) }),
     }));
 }
 

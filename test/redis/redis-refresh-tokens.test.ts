@@ -57,9 +57,13 @@ describe('refresh tokens in Redis', { skip: redisMissing() }, () => {
     await rotate(store, 1000);
     await withAdmin(server, async (admin) => {
       const key = 'portcullis:{ns/keys}:refresh:f';
-      assert.deepEqual(await admin.keys('portcullis:{ns/keys}*'), [key]);
-      const ttl = await admin.pttl(key);
-      assert.ok(ttl > 0 && ttl <= 60_000);
+      const ends = 'portcullis:{ns/keys}:refresh-ends';
+      assert.deepEqual((await admin.keys('portcullis:{ns/keys}*')).sort(), [ends, key]);
+      for (const each of [key, ends]) {
+        const ttl = await admin.pttl(each);
+        assert.ok(ttl > 0 && ttl <= 60_000, each);
+      }
+      assert.deepEqual(await admin.zrange(ends, '0', '-1'), ['f']);
       assert.deepEqual(Object.keys(await admin.hgetall(key)).sort(), ['expiresAt', 'links', 'live', 'session']);
     });
   });

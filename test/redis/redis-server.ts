@@ -21,19 +21,22 @@ export function redisMissing(): string | false {
 /** A redis-server of a test's own: on a free port of 127.0.0.1, without persistence, killed by its process id only. */
 export class RedisServer {
   readonly port: number;
-  readonly #directory: string;
+  /** Its working directory, removed with it. */
+  readonly directory: string;
   readonly #password: string;
+  readonly #more: readonly string[];
   #child: ChildProcess | null = null;
 
-  private constructor(port: number, password: string) {
+  private constructor(port: number, password: string, more: readonly string[]) {
     this.port = port;
     this.#password = password;
-    this.#directory = mkdtempSync(join(tmpdir(), 'portcullis-redis-'));
+    this.#more = more;
+    this.directory = mkdtempSync(join(tmpdir(), 'portcullis-redis-'));
   }
 
-  /** Starts a server; `password`: what clients must give, default none. */
-  static async start(password = ''): Promise<RedisServer> {
-    const server = new RedisServer(await freePort(), password);
+  /** Starts a server; `password`: what clients must give, default none; `more`: further arguments of redis-server. */
+  static async start(password = '', more: readonly string[] = []): Promise<RedisServer> {
+    const server = new RedisServer(await freePort(), password, more);
     await server.start();
     return server;
   }
@@ -47,7 +50,8 @@ export class RedisServer {
   async start(): Promise<void> {
     const password = this.#password === '' ? [] : ['--requirepass', this.#password];
     const args = ['--bind', '127.0.0.1', '--port', String(this.port), '--save', '', '--appendonly', 'no'];
-    this.#child = spawn('redis-server', [...args, '--dir', this.#directory, ...password], { stdio: 'ignore' });
+    const all = [...args, '--dir', this.directory, ...password, ...this.#more];
+    this.#child = spawn('redis-server', all, { stdio: 'ignore' });
     const deadline = Date.now() + START_TIMEOUT_MS;
     while (!(await accepts(this.port))) {
       if (this.#child.exitCode !== null || Date.now() > deadline) throw new Error('redis-server did not start');
@@ -78,11 +82,12 @@ export class RedisServer {
   /** Kills it for good and removes its directory. */
   async remove(): Promise<void> {
     await this.stop('SIGKILL');
-    rmSync(this.#directory, { recursive: true, force: true });
+    rmSync(this.directory, { recursive: true, force: true });
   }
 }
 
-async function freePort(): Promise<number> {
+/** A port of 127.0.0.1 on which nobody listens. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

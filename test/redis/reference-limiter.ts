@@ -12,13 +12,37 @@ export function shareOfBound(plan: LimitPlan, admittedAt: readonly number[]): nu
     for (let last = first; last < admittedAt.length; last++) {
       const from = admittedAt[first]!;
       const to = admittedAt[last]!;
-      most = Math.max(most, (last - first + 1) / bound(plan, from, to));
+      most = Math.max(most, ((last - first + 1) * (plan.cost ?? 1)) / bound(plan, from, to));
     }
   }
   return most;
 }
 
-/** How many requests the plan may admit from the first of these times to the second, both included. */
+/** The same for many admissions, oldest first: in a time that grows with their number alone. */
+export function shareOfBoundOfMany(plan: LimitPlan, admittedAt: readonly number[]): number {
+  const { algorithm, limit, windowMs, burst, cost = 1 } = plan;
+  let most = 0;
+  let first = 0;
+  const whole = burst * windowMs;
+  let spare = whole;
+  for (let last = 0; last < admittedAt.length; last++) {
+    const at = admittedAt[last]!;
+    if (algorithm === 'TokenBucket') {
+      // What is in a bucket that began full, in whole units: a request costs windowMs, a millisecond brings limit.
+      if (last > 0) spare = Math.min(whole, spare + limit * (at - admittedAt[last - 1]!));
+      spare -= cost * windowMs;
+      most = Math.max(most, (whole - spare) / whole);
+      continue;
+    }
+    const isApart = (from: number): boolean =>
+      algorithm === 'SlidingWindow' ? at - from >= windowMs : Math.floor(from / windowMs) !== Math.floor(at / windowMs);
+    while (isApart(admittedAt[first]!)) first++;
+    most = Math.max(most, ((last - first + 1) * cost) / limit);
+  }
+  return most;
+}
+
+/** How much the plan may admit from the first of these times to the second, both included. */
 function bound({ algorithm, limit, windowMs, burst }: LimitPlan, from: number, to: number): number {
   switch (algorithm) {
     case 'SlidingWindow':
@@ -35,8 +59,8 @@ function bound({ algorithm, limit, windowMs, burst }: LimitPlan, from: number, t
  * if each request counted until its slot has left the window.
  */
 export function mustAdmit(plan: LimitPlan, admittedAt: readonly number[], now: number): boolean {
-  const { algorithm, windowMs } = plan;
+  const { algorithm, windowMs, cost = 1 } = plan;
   const held = algorithm === 'SlidingWindow' ? { ...plan, windowMs: windowMs + slotMs(plan) - 1 } : plan;
   // Only intervals that end now are new.
-  return admittedAt.every((from, first) => admittedAt.length - first + 1 <= bound(held, from, now));
+  return admittedAt.every((from, first) => (admittedAt.length - first + 1) * cost <= bound(held, from, now));
 }

@@ -44,6 +44,24 @@ export function refreshTokenSuite(name: string, { store, runs }: RefreshTokenSui
   };
 
   describe(name, () => {
+    it('counts the families that live', async () => {
+      const now = EPOCH + 10 * 365 * 86_400_000; // later than every family of other tests
+      const count = (at: number) => store().count(at);
+      assert.equal(await count(now), 0);
+      const { family, present } = await begin(now);
+      const other = await begin(now);
+      await begin(now, LIFETIME_MS + 1);
+      assert.equal(await count(now), 3);
+      await present('first', now);
+      assert.equal(await count(now), 3, 'a rotation begins none');
+      await store().revoke(family);
+      await store().revoke(family);
+      assert.equal(await count(now), 2);
+      assert.deepEqual([await count(now + LIFETIME_MS - 1), await count(now + LIFETIME_MS)], [2, 1]);
+      assert.equal((await other.present('stolen', now)).kind, 'Reused');
+      assert.equal(await count(now), 1);
+    });
+
     it('replaces the token each time and keeps the session', async () => {
       const { present } = await begin();
       const rotation = await present('first', EPOCH + 1000);

@@ -58,7 +58,7 @@ describe('two replicas of a token service', { skip: redisMissing() }, () => {
         refreshGraceMs: 300,
         login: {
           path: '/auth/login',
-          credentials: { kind: 'Htpasswd', users, claims: { ann: { roles: ['trader'] } } },
+          credentials: { kind: 'Htpasswd', hashes: users, claims: { ann: { roles: ['trader'] } } },
         },
       },
       {

@@ -3,6 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startEngine } from '../support/engine-under-test.ts';
+import { send } from '../support/raw-http.ts';
 import { type RecordingUpstream, recordingUpstream, type UpstreamBehaviour } from '../support/recording-upstream.ts';
 
 const REQUEST = 'GET /orders HTTP/1.1\r\nHost: api\r\n\r\n';
@@ -80,5 +81,67 @@ describe('slow and many', { timeout: 60_000 }, () => {
       assert.ok((await settled(() => upstream.requests.length, enough)) > enough, 'goes on when it reads');
       client.socket.destroy();
     });
+  });
+
+  const connections = { perPod: 1_200, perAddress: 1_000 };
+  /** What an attacker sends on each connection, and leaves it there. */
+  const holds: readonly (readonly [name: string, bytes: string])[] = [
+    ['nothing', ''],
+    ['half a head', 'GET / HTTP/1.1\r\nHost: a\r\nX-A: '],
+    ['a head without its body', 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx'],
+    ['a request, and stays for a while', REQUEST],
+  ];
+  for (const [name, bytes] of holds) {
+    it(`thousands of connections that send ${name}: a good client still gets through, and soon`, async () => {
+      const upstream = await recordingUpstream();
+      const sut = await startEngine(upstream, { connections, timeouts: { requestMs: 60_000, idleMs: 60_000 } });
+      const attack: Socket[] = [];
+      try {
+        // Three addresses of one attacker, each up to its own cap.
+        for (let i = 0; i < 3_600; i++) {
+          const socket = connect({ port: sut.port, host: '127.0.0.1', localAddress: `127.0.0.${2 + (i % 3)}` });
+          socket.on('error', () => {});
+          socket.on('connect', () => socket.write(bytes));
+          socket.resume();
+          attack.push(socket);
+          if (i % 100 === 0) await delay(5);
+        }
+        await settled(() => attack.filter(({ readyState }) => readyState === 'open').length, 1e9);
+        assert.ok(
+          sut.engine.connections >= connections.perPod - 100,
+          `the positive control: the pod is full, not ${sut.engine.connections}`,
+        );
+        assert.ok(sut.engine.connections <= connections.perPod);
+        for (let i = 0; i < 20; i++) {
+          const answer = await send(sut.port, REQUEST.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'), {
+            untilClosed: true,
+          });
+          assert.equal(answer.status, 200, `client ${i}`);
+        }
+      } finally {
+        for (const socket of attack) socket.destroy();
+        await sut.engine.stop(0);
+        await upstream.close();
+      }
+    });
+  }
+
+  it('one address never holds more than its cap, and others do not feel it', async () => {
+    const upstream = await recordingUpstream();
+    upstream.behave(() => {}); // every request stays under way
+    const sut = await startEngine(upstream, {
+      connections: { perPod: 100, perAddress: 20 },
+      timeouts: { requestMs: 60_000 },
+    });
+    const sockets = Array.from({ length: 60 }, () => connect({ port: sut.port, host: '127.0.0.1' }));
+    for (const socket of sockets) socket.on('error', () => {}).write(REQUEST);
+    await settled(() => sut.engine.connections, 60);
+    assert.equal(sut.engine.connections, 20);
+    const other = connect({ port: sut.port, host: '127.0.0.1', localAddress: '127.0.0.9' });
+    await settled(() => sut.engine.connections, 60);
+    assert.equal(sut.engine.connections, 21);
+    for (const socket of [...sockets, other]) socket.destroy();
+    await sut.engine.stop(0);
+    await upstream.close();
   });
 });

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
+import { type ConnectionsConfig, DEFAULT_CONNECTIONS } from '../../policy/bundle/connections.ts';
 import { compileClientAddress } from '../../sidecar/engine/client-address.ts';
 import { Engine } from '../../sidecar/engine/engine.ts';
 import type { Pipeline } from '../../sidecar/engine/engine-context.ts';
 import { createRequestIds } from '../../sidecar/engine/request-ids.ts';
+import type { TlsListening } from '../../sidecar/engine/tls-listener.ts';
 import type { UpstreamTimeouts } from '../../sidecar/engine/upstream-connection.ts';
 import type { Exchange } from '../../sidecar/pipeline/exchange.ts';
 import type { Filter } from '../../sidecar/pipeline/filter.ts';
@@ -23,6 +25,12 @@ export interface EngineSettings {
   /** Default: connect 500, request 600, idle 900 ms. */
   readonly timeouts?: Partial<UpstreamTimeouts>;
   readonly filters?: readonly Filter[];
+  /** Default: plain HTTP. */
+  readonly tls?: TlsListening;
+  /** Default: caps that no test reaches. */
+  readonly connections?: Partial<ConnectionsConfig>;
+  /** Whether those belong to a policy in Shadow. */
+  readonly shadow?: boolean;
 }
 
 /** Starts an engine on a free port of the loopback. */
@@ -39,6 +47,7 @@ export async function startEngine(
       throw new Error(`filter ${filter.name} failed`, { cause: error });
     },
     onProtocolRefusal: () => {},
+    ...(settings.tls && { tls: settings.tls }),
   });
   const recorder: Filter = {
     name: 'recorder',
@@ -47,7 +56,7 @@ export async function startEngine(
       for (const look of waiting) look();
     },
   };
-  engine.use(pipeline([recorder, ...(settings.filters ?? [])], settings.timeouts ?? {}));
+  engine.use(pipeline([recorder, ...(settings.filters ?? [])], settings));
   const { port } = await engine.listen('127.0.0.1', 0);
   return {
     engine,
@@ -67,13 +76,14 @@ export async function startEngine(
   };
 }
 
-function pipeline(filters: readonly Filter[], timeouts: Partial<UpstreamTimeouts>): Pipeline {
+function pipeline(filters: readonly Filter[], { timeouts, connections, shadow = false }: EngineSettings): Pipeline {
   const clientAddress = compileClientAddress({ trustedHops: 0, trustedProxies: [] });
   return {
     filters,
     pathMatching: { case: 'Sensitive', trailingSlash: 'Strict', parameters: 'Refuse' },
     clientAddress,
     timeouts: { connectMs: 500, requestMs: 600, idleMs: 900, ...timeouts },
+    connections: { config: { ...DEFAULT_CONNECTIONS, ...connections }, shadow },
     ownedAnswerHeaders: new Set(),
     forwardLines: forwardLines(clientAddress, true),
   };

@@ -4,7 +4,7 @@ import { request } from 'node:https';
 import { Provider } from 'oidc-provider';
 import { startTlsServer } from './tls-server.ts';
 
-/** A real issuer, oidc-provider, on the loopback with TLS. */
+/** A real issuer, oidc-provider, with TLS. */
 export interface OidcIssuer {
   readonly issuer: string;
   readonly jwksUri: string;
@@ -25,19 +25,23 @@ export interface OidcIssuer {
 const AUDIENCE = 'https://api.trading.example';
 const CLIENT = { client_id: 'bot', client_secret: 'a-secret-of-the-test' };
 
-/** Starts it, signing by the key `kid`. */
-export async function startOidcIssuer(kid: string): Promise<OidcIssuer> {
+/** Starts it, signing by the key `kid`, under the name `host`. */
+export async function startOidcIssuer(kid: string, host = 'localhost', address = '127.0.0.1'): Promise<OidcIssuer> {
   let listener: RequestListener = () => {};
   let jwksRequests = 0;
   const keys = new Map<string, object>();
-  const server = await startTlsServer('localhost', (asked, answer) => {
-    if (asked.url === '/jwks') {
-      jwksRequests++;
-      if (!issuer.publishes) return void answer.writeHead(503).end();
-    }
-    listener(asked, answer);
-  });
-  const origin = `https://localhost:${server.port}`;
+  const server = await startTlsServer(
+    host,
+    (asked, answer) => {
+      if (asked.url === '/jwks') {
+        jwksRequests++;
+        if (!issuer.publishes) return void answer.writeHead(503).end();
+      }
+      listener(asked, answer);
+    },
+    address,
+  );
+  const origin = `https://${host}:${server.port}`;
   const issuer: OidcIssuer = {
     issuer: origin,
     jwksUri: `${origin}/jwks`,
@@ -46,7 +50,7 @@ export async function startOidcIssuer(kid: string): Promise<OidcIssuer> {
     get jwksRequests() {
       return jwksRequests;
     },
-    token: () => fetchToken(server.port, server.ca),
+    token: () => fetchToken(host, server.port, server.ca),
     rotate(name, keep = []) {
       const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
       keys.set(name, { ...privateKey.export({ format: 'jwk' }), kid: name, use: 'sig', alg: 'RS256' });
@@ -82,11 +86,12 @@ function configuration(jwks: object): object {
   };
 }
 
-async function fetchToken(port: number, ca: string): Promise<string> {
+async function fetchToken(servername: string, port: number, ca: string): Promise<string> {
   const body = new URLSearchParams({ grant_type: 'client_credentials', ...CLIENT }).toString();
   const headers = { 'content-type': 'application/x-www-form-urlencoded' };
   const text = await new Promise<string>((resolve, reject) => {
-    const asking = request({ host: 'localhost', port, path: '/token', method: 'POST', headers, ca }, (answer) => {
+    const to = { host: '127.0.0.1', servername, port, path: '/token', method: 'POST', ca };
+    const asking = request({ ...to, headers: { ...headers, host: `${servername}:${port}` } }, (answer) => {
       answer.setEncoding('utf8');
       let read = '';
       answer.on('data', (chunk: string) => {

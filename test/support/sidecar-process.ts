@@ -14,7 +14,7 @@ import {
   type SidecarArguments,
   sidecarArgv,
 } from '../../runtime/sidecar-arguments.ts';
-import { baseAccess, baseLimits, type PolicyUnderTest, signer } from './sidecar-under-test.ts';
+import { baseAccess, baseIssuer, baseLimits, type PolicyUnderTest, signer } from './sidecar-under-test.ts';
 
 const MAIN = join(import.meta.dirname, '..', '..', 'sidecar', 'main.ts');
 const FREE: HostPort = { host: '127.0.0.1', port: 0 };
@@ -35,7 +35,7 @@ export interface SidecarProcess extends AsyncDisposable {
   logged(message: string): Promise<Readonly<Record<string, unknown>>>;
   /** Ports that the process said it listens on. */
   ports(): Promise<{ readonly traffic: readonly number[]; readonly admin: number }>;
-  /** Mounts new bundles, `serial` in both. */
+  /** Mounts new bundles, `serial` in each. */
   mount(serial: number, policy: PolicyUnderTest): Promise<void>;
   /** Runs a command beside the process, as `kubectl exec` and hooks do. */
   exec(...argv: readonly string[]): Promise<CommandResult>;
@@ -50,18 +50,23 @@ export type ProcessSettings = Partial<Omit<SidecarArguments, 'listeners'>> & {
   readonly listeners?: readonly Listener[];
   /** Mounted under serial 1 before the start; absent: nothing is. */
   readonly policy?: PolicyUnderTest;
+  /** The program; default: its source. */
+  readonly program?: string;
   /** Whether there is a place for the control socket; default true. */
   readonly controlDirectory?: boolean;
 };
 
 /** Starts it in a directory of its own. */
 export async function startSidecarProcess(settings: ProcessSettings = {}): Promise<SidecarProcess> {
-  const { upstreams = [], listeners = [], policy, controlDirectory = true, ...more } = settings;
+  const { upstreams = [], listeners = [], policy, program = MAIN, controlDirectory = true, ...more } = settings;
   const root = await mkdtemp(join(tmpdir(), 'portcullis-process-'));
   await mkdir(join(root, SIDECAR_PATHS.access), { recursive: true });
   await mkdir(join(root, SIDECAR_PATHS.limits), { recursive: true });
   if (controlDirectory) await mkdir(join(root, SIDECAR_PATHS.run), { recursive: true });
-  const mount = async (serial: number, { access, limits }: PolicyUnderTest): Promise<void> => {
+  await mkdir(join(root, SIDECAR_PATHS.issuer), { recursive: true });
+  const mount = async (serial: number, { access, limits, issuer }: PolicyUnderTest): Promise<void> => {
+    if (issuer !== undefined)
+      await mountBundle(join(root, SIDECAR_PATHS.issuer), { ...baseIssuer, name: baseAccess.name, ...issuer, serial });
     await mountBundle(join(root, SIDECAR_PATHS.access), { ...baseAccess, ...access, serial });
     if (limits !== undefined) await mountBundle(join(root, SIDECAR_PATHS.limits), { ...baseLimits, ...limits, serial });
   };
@@ -72,7 +77,8 @@ export async function startSidecarProcess(settings: ProcessSettings = {}): Promi
     rateLimitPolicy: policy?.limits === undefined ? null : baseLimits.name,
     issueTokens: false,
     bundleKey: createPublicKey(signer).export({ format: 'der', type: 'spki' }).toString('base64'),
-    minimumSerials: { access: 0, limits: 0 },
+    minimumSerials: { access: 0, limits: 0, issuer: 0 },
+    tlsSecret: null,
     listeners: [...upstreams.map((port) => ({ listen: FREE, upstream: { host: '127.0.0.1', port } })), ...listeners],
     admin: FREE,
     probes: [],
@@ -80,7 +86,7 @@ export async function startSidecarProcess(settings: ProcessSettings = {}): Promi
     ...more,
   });
   const env = { ...process.env, PORTCULLIS_ROOT: root };
-  const child = spawn(process.execPath, [MAIN, ...argv], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [program, ...argv], { env, stdio: ['ignore', 'pipe', 'inherit'] });
   const exited = new Promise<number | null>((resolve) => child.on('exit', resolve));
   const log: Record<string, unknown>[] = [];
   const waiting = new Set<() => void>();
@@ -118,7 +124,7 @@ export async function startSidecarProcess(settings: ProcessSettings = {}): Promi
       return { traffic: started.traffic.map(({ port }) => port), admin: started.admin.port };
     },
     mount,
-    exec: (...command) => run([MAIN, ...command], env),
+    exec: (...command) => run([program, ...command], env),
     end,
     [Symbol.asyncDispose]: async () => {
       await end('SIGKILL');

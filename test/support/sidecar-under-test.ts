@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { encodeBundle } from '../../policy/bundle/encode.ts';
 import { BUNDLE_FILE } from '../../policy/bundle/format.ts';
 import { testPrivateKey } from '../../policy/bundle/testing/example-bundles.ts';
+import type { IssuerBundle } from '../../policy/bundle/tokens.ts';
 import type { AccessBundle, AccessRule, Bundle, LimitsBundle } from '../../policy/bundle/types.ts';
 import { type RunningSidecar, startSidecar } from '../../sidecar/start-sidecar.ts';
 import { makeTestKey, mintToken, testAuthenticator, validClaims } from '../../sidecar/tokens/testing/token-fixtures.ts';
@@ -32,6 +33,13 @@ export interface PolicyUnderTest {
   readonly access?: Partial<AccessBundle>;
   /** Left out: the sidecar has no rate limit policy. */
   readonly limits?: Partial<LimitsBundle>;
+  /** Left out: what its tokens are signed by has not reached the sidecar. */
+  readonly issuer?: Partial<IssuerBundle>;
+  /** Path of its control socket; left out: none. */
+  readonly controlSocket?: string;
+  /** Tried beside them; left out at the start: the sidecar has no candidate of that kind. */
+  readonly candidateAccess?: Partial<AccessBundle>;
+  readonly candidateLimits?: Partial<LimitsBundle>;
 }
 
 const NAMESPACE = 'test';
@@ -87,6 +95,23 @@ export const baseLimits: LimitsBundle = {
   timeouts: { connectMs: 1_000, requestMs: 2_000, idleMs: 2_000 },
 };
 
+/** The issuer bundle that tests begin with: it signs by the key whose tokens `baseAccess` accepts. */
+export const baseIssuer: IssuerBundle = {
+  kind: 'Issuer',
+  namespace: NAMESPACE,
+  name: 'issuer',
+  serial: 1,
+  keySet: 'default/trading',
+  keySetSerial: 1,
+  signingKey: {
+    kid: issuer.verification.kid,
+    algorithm: issuer.verification.algorithm,
+    privateJwk: issuer.privateJwk,
+    maxTokenLifetimeMs: 3_600_000,
+  },
+  users: null,
+};
+
 /** Writes signed bundles into a directory of their own and starts upstream and sidecar on free ports of the loopback. */
 export async function startSidecarUnderTest(policy: PolicyUnderTest = {}): Promise<SidecarUnderTest> {
   const directory = await mkdtemp(join(tmpdir(), 'portcullis-test-'));
@@ -97,12 +122,22 @@ export async function startSidecarUnderTest(policy: PolicyUnderTest = {}): Promi
     serial++;
     if (change.access || serial === 1) await writeBundle(directory, { ...baseAccess, ...change.access, serial });
     if (change.limits) await writeBundle(directory, { ...baseLimits, ...change.limits, serial });
+    if (change.issuer) await writeBundle(directory, { ...baseIssuer, ...change.issuer, serial });
+    const candidates = join(directory, 'candidates');
+    const { candidateAccess, candidateLimits } = change;
+    if (candidateAccess) await writeBundle(candidates, { ...baseAccess, ...candidateAccess, name: 'tried', serial });
+    if (candidateLimits) await writeBundle(candidates, { ...baseLimits, ...candidateLimits, name: 'tried', serial });
   };
   await write(policy);
   const location = (kind: Bundle['kind']) => ({
     directory: join(directory, kind),
     namespace: NAMESPACE,
     name: kind.toLowerCase(),
+  });
+  const candidate = (kind: Bundle['kind']) => ({
+    directory: join(directory, 'candidates', kind),
+    namespace: NAMESPACE,
+    name: 'tried',
   });
   const sidecar = await startSidecar({
     listeners: [{ listen: { host: '127.0.0.1', port: 0 }, upstream: { host: '127.0.0.1', port: upstream.port } }],
@@ -111,7 +146,15 @@ export async function startSidecarUnderTest(policy: PolicyUnderTest = {}): Promi
       publicKey: createPublicKey(signer),
       access: location('Access'),
       limits: policy.limits === undefined ? null : location('Limits'),
+      issuer: location('Issuer'),
+      ...((policy.candidateAccess ?? policy.candidateLimits) && {
+        candidates: {
+          access: policy.candidateAccess === undefined ? null : candidate('Access'),
+          limits: policy.candidateLimits === undefined ? null : candidate('Limits'),
+        },
+      }),
     },
+    ...(policy.controlSocket !== undefined && { controlSocket: policy.controlSocket }),
     sink,
     version: 'test',
   });

@@ -27,6 +27,10 @@ spec:
   - { name: near, match: { paths: [/near] }, allow: [{ when: 'source.ip == "10.0.0.1"' }] }
   - { name: tenant, match: { paths: ["/tenants/{id}"] }, tenant: { from: path.id }, allow: [{ authenticated: true }] }
   - { name: hours, match: { paths: [/hours] }, schedule: { open: [Mon-Fri 09:00-17:00] }, allow: [{ anonymous: true }] }
+  - name: notes
+    match: { paths: [/notes], methods: [POST] }
+    allow: [{ anonymous: true }]
+    body: { maxBytes: "64", schema: { type: object, required: [text], properties: { text: { type: string } } } }
 ---
 apiVersion: portcullis.dev/v1alpha1
 kind: AccessPolicy

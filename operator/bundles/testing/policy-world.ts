@@ -3,14 +3,14 @@ import type { KeySetOutputs } from '../../../policy/keys/outputs.ts';
 import { encodeOutputs } from '../../../policy/keys/outputs-document.ts';
 import { accessPolicyReconciler } from '../../access-policies/access-policy-controller.ts';
 import type { EventRecord, EventRecorder, KubeClient, ObjectCache, Reconcile } from '../../kube/kube-client.ts';
-import type { Namespace, Secret } from '../../kube/objects.ts';
+import type { ConfigMap, Namespace, Secret } from '../../kube/objects.ts';
 import { rateLimitPolicyReconciler } from '../../rate-limit-policies/rate-limit-policy-controller.ts';
 import type { CustomResource } from '../../resources.ts';
 import { OUTPUTS_FILE } from '../../signing-keys/secret-key-set-store.ts';
 import {
-  type BundleKind,
   type ExpectedBundle,
   enforcementOf,
+  type PolicyBundleKind,
   type PolicyKey,
   policyId,
   type Standing,
@@ -28,6 +28,7 @@ export interface PolicyCaches {
   readonly keySets: ObjectCache<CustomResource>;
   readonly ownSecrets: ObjectCache<Secret>;
   readonly referableSecrets: ObjectCache<Secret>;
+  readonly referableConfigMaps: ObjectCache<ConfigMap>;
   readonly bundles: ObjectCache<Secret>;
   readonly namespaces: ObjectCache<Namespace>;
 }
@@ -76,9 +77,9 @@ export class FakePods implements PolicyPods {
 export interface PolicyWorld {
   readonly pods: FakePods;
   readonly events: EventRecord[];
-  readonly reconcilers: Readonly<Record<BundleKind, Reconcile>>;
+  readonly reconcilers: Readonly<Record<PolicyBundleKind, Reconcile>>;
   /** Calls `enqueue` with what is to be reconciled, now and later; returns what ends that. */
-  watch(enqueue: (kind: BundleKind, key: string) => void): () => void;
+  watch(enqueue: (kind: PolicyBundleKind, key: string) => void): () => void;
 }
 
 /** Makes both controllers on `caches`. */

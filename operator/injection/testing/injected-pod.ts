@@ -9,7 +9,7 @@ export const OPTIONS: InjectionOptions = {
   namespace: 'shop',
   sidecar: TEMPLATE,
   bundleKey: 'AAAA',
-  serials: { access: 3, limits: 4 },
+  serials: { access: 3, limits: 4, issuer: 5 },
 };
 
 /** Annotations that ask, in Takeover and in Bind. */

@@ -11,6 +11,7 @@ export const WEBHOOK_CONFIG: OperatorConfig = {
     resources: { requests: { cpu: '20m', memory: '64Mi' }, limits: { memory: '192Mi' } },
     trafficPort: SIDECAR_DEFAULTS.trafficPort,
     adminPort: SIDECAR_DEFAULTS.adminPort,
+    egressPort: SIDECAR_DEFAULTS.egressPort,
     userId: SIDECAR_DEFAULTS.userId,
     appSleepSeconds: 5,
   },

@@ -63,6 +63,7 @@ export const TEMPLATE: SidecarTemplate = {
   resources: { requests: { cpu: '50m', memory: '96Mi' }, limits: { memory: '256Mi' } },
   trafficPort: 14_180,
   adminPort: 14_181,
+  egressPort: 14_182,
   userId: 64_180,
   appSleepSeconds: 5,
 };

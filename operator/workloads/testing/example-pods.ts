@@ -11,6 +11,7 @@ export const INJECTED: Injected = {
   rateLimitPolicy: null,
   capture: 'Takeover',
   issueTokens: false,
+  tlsSecret: null,
   ports: [{ port: 8000, name: 'http', listen: 14180 }],
   adminPort: 14181,
   bundleKey: '0123456789abcdef',
@@ -64,7 +65,7 @@ export function examplePod(name: string, example: ExamplePod = {}): Pod {
 /** What the sidecar of an example pod answers when it runs that bundle of `shop/orders`. */
 export function exampleStatus({ serial, hash }: ExpectedBundle, changes: Partial<SidecarStatus> = {}): SidecarStatus {
   const access = { namespace: 'shop', name: 'orders', serial, hash, loadedAt: 1, error: null };
-  const bundles = { access, limits: null };
+  const bundles = { access, limits: null, issuer: null };
   const keySets = { 'auth/trading': serial };
   return { uid: 'process-1', version: '0', bundles, keySets, draining: false, notReady: [], ...changes };
 }

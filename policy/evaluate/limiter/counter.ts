@@ -10,6 +10,8 @@ export interface Allowance {
   readonly windowMs: number;
   /** TokenBucket: bucket size, at least 1. Other algorithms: not looked at. */
   readonly burst: number;
+  /** What one request takes; absent: 1. At most what the counter holds. */
+  readonly cost?: number;
 }
 
 /**
@@ -23,11 +25,11 @@ export interface Counter {
   readonly windowMs: number;
   /** Moves the counter on to `now` and returns how many requests it would admit; charges nothing. */
   available(allowance: Allowance, now: number): number;
-  /** Counts one request at the `now` of the last `available()`. */
-  charge(): void;
-  /** Counts `requests` of which some count until `until`; for a new counter, before its first `available()`. */
-  assume(requests: number, until: number): void;
-  /** Requests still counted at the `now` of the last `available()`, rounded up. */
+  /** Counts one request of `cost`, default 1, at the `now` of the last `available()`. */
+  charge(cost?: number): void;
+  /** Counts `units` of which some count until `until`; for a new counter, before its first `available()`. */
+  assume(units: number, until: number): void;
+  /** What is still counted at the `now` of the last `available()`, rounded up. */
   used(): number;
   /** Epoch milliseconds from which the counter says the same as a new one. */
   wholeAt(allowance: Allowance): number;

@@ -23,16 +23,16 @@ export class FixedWindow implements Counter {
       // The clock stepped back: hold what was counted for a whole window more, but not for ever.
       this.#window = window + 1;
     }
-    return Math.max(0, allowance.limit - this.#count);
+    return Math.max(0, Math.floor((allowance.limit - this.#count) / (allowance.cost ?? 1)));
   }
 
-  charge(): void {
-    this.#count += 1;
+  charge(cost = 1): void {
+    this.#count += cost;
   }
 
-  assume(requests: number, until: number): void {
+  assume(units: number, until: number): void {
     this.#window = Math.ceil(until / this.windowMs) - 1;
-    this.#count = requests;
+    this.#count = units;
   }
 
   used(): number {

@@ -59,6 +59,12 @@ const cases: readonly {
     expected: ['"per-minute";q=100;w=1', '"per-minute";r=1;t=0', null],
   },
   {
+    name: 'what a request costs is shown in requests',
+    demands: [{ plan: { ...minute.plan, cost: 30 } }, { plan: { ...bucket.plan, cost: 7 } }],
+    quotas: [quota(2, 1000), quota(3, 1000)],
+    expected: ['"per-minute";q=3;w=60, "bucket";q=14;w=10', '"per-minute";r=2;t=1', null],
+  },
+  {
     name: 'a name is escaped as a String',
     demands: [{ plan: { ...minute.plan, name: 'a"b\\c' } }],
     quotas: [quota(1, 0)],

@@ -25,7 +25,8 @@ export interface RateLimitHeaders {
 /**
  * Header values for the demands of a request, at least one, and their quotas in the same order
  * (draft-ietf-httpapi-ratelimit-headers-10 §3 and §4). Seconds are rounded up: a client that waits as told is not too early. A bucket is
- * shown as its size in the time that fills it. Names must be printable ASCII.
+ * shown as its size in the time that fills it. The unit is the request (§3.1.1, the default): what costs more is shown as the requests it
+ * leaves. Names must be printable ASCII.
  */
 export function rateLimitHeaders(demands: readonly HeaderDemand[], quotas: readonly HeaderQuota[]): RateLimitHeaders {
   let policy = '';
@@ -52,10 +53,10 @@ function isStricter(quota: HeaderQuota, than: HeaderQuota): boolean {
   return quota.remaining < than.remaining;
 }
 
-function policyItem({ name, algorithm, limit, windowMs, burst }: HeaderDemand['plan']): string {
+function policyItem({ name, algorithm, limit, windowMs, burst, cost = 1 }: HeaderDemand['plan']): string {
   return algorithm === 'TokenBucket'
-    ? `${quoted(name)};q=${burst};w=${seconds((burst * windowMs) / limit)}`
-    : `${quoted(name)};q=${limit};w=${seconds(windowMs)}`;
+    ? `${quoted(name)};q=${Math.floor(burst / cost)};w=${seconds((burst * windowMs) / limit)}`
+    : `${quoted(name)};q=${Math.floor(limit / cost)};w=${seconds(windowMs)}`;
 }
 
 /** A String of RFC 9651 §3.3.3. */

@@ -39,15 +39,15 @@ export class SlidingWindow implements Counter {
       this.#forgetUntil(now - this.windowMs);
     }
     this.#slotEnd = slotEnd;
-    return Math.max(0, allowance.limit - this.#total);
+    return Math.max(0, Math.floor((allowance.limit - this.#total) / (allowance.cost ?? 1)));
   }
 
-  charge(): void {
-    this.#add(this.#slotEnd, 1);
+  charge(cost = 1): void {
+    this.#add(this.#slotEnd, cost);
   }
 
-  assume(requests: number, until: number): void {
-    this.#add(until - this.windowMs, requests);
+  assume(units: number, until: number): void {
+    this.#add(until - this.windowMs, units);
   }
 
   used(): number {
@@ -61,20 +61,22 @@ export class SlidingWindow implements Counter {
   moreAt(allowance: Allowance): number {
     if (this.#total === 0) return 0;
     const runs = this.#runs;
-    // More than one must leave when the limit was lowered since.
-    const leaving = Math.max(1, this.#total - allowance.limit + 1);
+    const cost = allowance.cost ?? 1;
+    const wanted = (Math.max(0, Math.floor((allowance.limit - this.#total) / cost)) + 1) * cost;
+    // Much must leave when the limit was lowered since; never more than there is, when the rest of a limit is less than the cost.
+    const leaving = Math.min(this.#total, Math.max(1, this.#total - allowance.limit + wanted));
     let at = this.#head;
     for (let left = runs[at + 1]!; left < leaving; left += runs[at + 1]!) at += RUN;
     return runs[at]! + this.windowMs;
   }
 
-  #add(slotEnd: number, requests: number): void {
+  #add(slotEnd: number, units: number): void {
     const runs = this.#runs;
     const newest = runs.length - RUN;
-    if (newest < 0) this.#runs = [slotEnd, requests];
-    else if (runs[newest] === slotEnd) runs[newest + 1]! += requests;
-    else runs.push(slotEnd, requests);
-    this.#total += requests;
+    if (newest < 0) this.#runs = [slotEnd, units];
+    else if (runs[newest] === slotEnd) runs[newest + 1]! += units;
+    else runs.push(slotEnd, units);
+    this.#total += units;
   }
 
   #moveAllTo(slotEnd: number): void {

@@ -23,15 +23,16 @@ export class TokenBucket implements Counter {
       this.#at = now;
     }
     const room = allowance.burst * this.windowMs - this.#debt;
-    return room < this.windowMs ? 0 : Math.floor(room / this.windowMs);
+    const price = this.windowMs * (allowance.cost ?? 1);
+    return room < price ? 0 : Math.floor(room / price);
   }
 
-  charge(): void {
-    this.#debt += this.windowMs;
+  charge(cost = 1): void {
+    this.#debt += cost * this.windowMs;
   }
 
-  assume(requests: number): void {
-    this.#debt += requests * this.windowMs;
+  assume(units: number): void {
+    this.#debt += units * this.windowMs;
   }
 
   used(): number {
@@ -44,7 +45,8 @@ export class TokenBucket implements Counter {
 
   moreAt(allowance: Allowance): number {
     const room = allowance.burst * this.windowMs - this.#debt;
-    const wanted = (Math.max(0, Math.floor(room / this.windowMs)) + 1) * this.windowMs;
-    return this.#debt === 0 ? 0 : this.#at + Math.ceil((wanted - room) / allowance.limit);
+    const price = this.windowMs * (allowance.cost ?? 1);
+    const wanted = (Math.max(0, Math.floor(room / price)) + 1) * price;
+    return this.#debt === 0 ? 0 : this.#at + Math.ceil(Math.min(this.#debt, wanted - room) / allowance.limit);
   }
 }

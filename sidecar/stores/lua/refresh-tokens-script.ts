@@ -1,5 +1,5 @@
 /**
- * Lua for Redis >= 6. A family is one hash: live (hash of the live secret), session, expiresAt, links (a JSON list of [hash, salt,
+ * Lua for Redis >= 6. `ends` is the sorted set of all families of the policy by their end. A family is one hash: live (hash of the live secret), session, expiresAt, links (a JSON list of [hash, salt,
  * replacedAt], oldest first). `caller` as the last argument is the caller's clock, for tests; empty: Redis's own.
  */
 const CLOCK = `
@@ -10,15 +10,24 @@ if not now then
 end
 `;
 
-/** KEYS: family. ARGV: hash, session, lifetimeMs, clock. */
+/** KEYS: family, ends. ARGV: hash, session, lifetimeMs, name of the family, clock. */
 export const BEGIN_SCRIPT = `${CLOCK}
 redis.call('HSET', KEYS[1], 'live', ARGV[1], 'session', ARGV[2], 'expiresAt', now + ARGV[3], 'links', '[]')
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
+redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[4])
+local last = redis.call('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCORES')
+redis.call('PEXPIRE', KEYS[2], math.ceil(last[2] - now))
 return 1
 `;
 
+/** KEYS: ends. ARGV: clock. Returns how many have not ended. */
+export const COUNT_SCRIPT = `${CLOCK}
+return redis.call('ZCOUNT', KEYS[1], '(' .. string.format('%.0f', now), '+inf')
+`;
+
 /**
- * KEYS: family. ARGV: hash, salt, hash of the successor, graceMs, most links, clock. Returns {} (unknown), {session} (reused; the
+ * KEYS: family, ends. ARGV: hash, salt, hash of the successor, graceMs, most links, name of the family, clock. Returns {} (unknown), {session} (reused; the
  * family is gone) or {session, milliseconds to live, salts…}.
  */
 export const ROTATE_SCRIPT = `${CLOCK}
@@ -41,8 +50,9 @@ for _, link in ipairs(links) do
 end
 if found then return reply end
 redis.call('DEL', KEYS[1])
+redis.call('ZREM', KEYS[2], ARGV[6])
 return {family[2]}
 `;
 
-/** KEYS: family. */
-export const REVOKE_SCRIPT = `redis.call('DEL', KEYS[1]) return 1`;
+/** KEYS: family, ends. ARGV: name of the family. */
+export const REVOKE_SCRIPT = `redis.call('DEL', KEYS[1]) redis.call('ZREM', KEYS[2], ARGV[1]) return 1`;

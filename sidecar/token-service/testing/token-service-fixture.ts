@@ -6,9 +6,9 @@ import type { TokenServiceConfig } from '../config.ts';
 import type {
   PasswordVerifier,
   TokenAnswer,
-  TokenDenial,
   TokenEvent,
   TokenRequest,
+  TokenResult,
   TokenServicePorts,
 } from '../ports.ts';
 import { createTokenService } from '../token-service.ts';
@@ -50,15 +50,18 @@ export interface TestRequest {
   readonly originTrusted?: boolean;
 }
 
+/** For tests: what a token service works with, and what a request brings. */
+export type TestPorts = TokenServicePorts & Pick<TokenRequest, 'guard' | 'upstream' | 'onEvent'>;
+
 /** For tests: every part of a token service that a test may change. */
-export function testTokenService(config: Partial<TokenServiceConfig> = {}, changed: Partial<TokenServicePorts> = {}) {
+export function testTokenService(config: Partial<TokenServiceConfig> = {}, changed: Partial<TestPorts> = {}) {
   const passwords = testPasswords();
   const events: TokenEvent[] = [];
   const sent: (readonly [string, string])[] = [];
   const clock = { now: T };
   let random = 0;
   const signed: Readonly<Record<string, unknown>>[] = [];
-  const ports: TokenServicePorts = {
+  const ports: TestPorts = {
     signer: {
       async sign(claims, lifetimeMs, now) {
         signed.push(JSON.parse(JSON.stringify({ ...claims, now })));
@@ -78,6 +81,7 @@ export function testTokenService(config: Partial<TokenServiceConfig> = {}, chang
       tenant: typeof claims['tenant_id'] === 'string' ? claims['tenant_id'] : null,
       tierClaim: null,
     }),
+    guard: async () => undefined,
     onEvent: (event) => events.push(event),
     now: () => clock.now,
     randomBytes: (size) => createHash('sha512').update(String(random++)).digest().subarray(0, size),
@@ -95,7 +99,7 @@ export function testTokenService(config: Partial<TokenServiceConfig> = {}, chang
         path: '/auth/login',
         credentials: {
           kind: 'Htpasswd',
-          users: TEST_USERS,
+          hashes: TEST_USERS,
           claims: { ann: { roles: ['trader'], tenant_id: 'acme' }, eve: { active: false } },
         },
       },
@@ -113,9 +117,9 @@ export function testTokenService(config: Partial<TokenServiceConfig> = {}, chang
     ports,
   );
 
-  async function post(path: string, request: TestRequest = {}): Promise<TokenAnswer | TokenDenial> {
-    const handler = service.handlerFor('POST', path);
-    if (handler === null) throw new Error(`no handler for ${path}`);
+  async function post(path: string, request: TestRequest = {}): Promise<TokenResult> {
+    const handler = service.get(path);
+    if (handler === undefined) throw new Error(`no handler for ${path}`);
     const { body = '', claims, cookies = {} } = request;
     const asked: TokenRequest = {
       body: Buffer.isBuffer(body) ? body : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)),
@@ -124,6 +128,9 @@ export function testTokenService(config: Partial<TokenServiceConfig> = {}, chang
       identity: claims === undefined ? null : { claims },
       cookie: (name) => cookies[name],
       originTrusted: () => request.originTrusted ?? true,
+      guard: ports.guard,
+      upstream: ports.upstream,
+      onEvent: ports.onEvent,
     };
     return handler(asked);
   }
@@ -132,7 +139,7 @@ export function testTokenService(config: Partial<TokenServiceConfig> = {}, chang
 }
 
 /** For tests: the answer, which must be one; its body parsed when there is one. */
-export function answered(answer: TokenAnswer | TokenDenial): TokenAnswer & { readonly json: Record<string, string> } {
-  if ('denial' in answer) throw new Error(`denied: ${JSON.stringify(answer)}`);
+export function answered(answer: TokenResult): TokenAnswer & { readonly json: Record<string, string> } {
+  if (!('status' in answer)) throw new Error(`denied: ${JSON.stringify(answer)}`);
   return { ...answer, json: answer.body === '' ? {} : JSON.parse(answer.body) };
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { ConditionContext } from '../../condition-context.ts';
+import { randomBelow } from '../../testing/random-below.ts';
 import type { BodyConfig } from '../body-config.ts';
 import { type BodyHead, type BodyValidator, compileBody } from '../compile-body.ts';
 
@@ -149,15 +150,4 @@ function randomBody(random: (limit: number) => number): Buffer {
     text = text.slice(0, at) + piece + text.slice(at + random(4));
   }
   return Buffer.from(text);
-}
-
-/** Whole numbers from 0 to below a limit, the same for the same seed (mulberry32). */
-function randomBelow(seed: number): (limit: number) => number {
-  let state = seed;
-  return (limit) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % limit;
-  };
 }
