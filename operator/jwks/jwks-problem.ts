@@ -18,6 +18,7 @@ export const JWKS_PROBLEMS = {
     'Not Found',
     "The issuer of this key set is no http or https URL, and the chart's jwks.externalUrl is empty: set one of the two.",
   ],
+  too_many_requests: [429, 'Too Many Requests', 'This address asks more often than 500 times a second.'],
   method_not_allowed: [405, 'Method Not Allowed', 'Only GET and HEAD are served.'],
   not_published: [503, 'Service Unavailable', 'This key set has no published key yet.'],
 } as const satisfies Readonly<Record<string, readonly [status: number, title: string, detail: string]>>;
@@ -37,6 +38,7 @@ export function problemAnswer(code: JwksProblem): PlainAnswer {
       'content-type': 'application/problem+json',
       'cache-control': 'no-store',
       ...(status === 503 && { 'retry-after': String(RETRY_SECONDS) }),
+      ...(status === 429 && { 'retry-after': '1' }),
       ...(status === 405 && { allow: 'GET, HEAD' }),
     },
     body: `${JSON.stringify(problem)}\n`,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { type IncomingHttpHeaders, request } from 'node:http';
+import { Agent, type IncomingHttpHeaders, request } from 'node:http';
 import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { Registry } from 'prom-client';
@@ -130,6 +130,32 @@ describe('JwksServer', () => {
   });
 
   const LONG = 'a'.repeat(8_000);
+  it('answers 429 to an address that asks more than 500 times a second', async () => {
+    const limited = new JwksServer({ sources: caches, externalUrl: null, registry: new Registry(), random: () => 0 });
+    const at = await limited.listen(0);
+    const agent = new Agent({ keepAlive: true, maxSockets: 16 });
+    const statusFrom = (localAddress: string): Promise<string> =>
+      new Promise((resolve, reject) => {
+        const asking = request({ host: '127.0.0.1', port: at, path: '/jwks/auth/trading', agent, localAddress });
+        asking.once('error', reject).once('response', (answer) => {
+          answer.resume();
+          answer.once('end', () => resolve(`${answer.statusCode} ${answer.headers['retry-after'] ?? ''}`));
+        });
+        asking.end();
+      });
+    const statuses = new Set<string>();
+    // A slow machine may take longer than a second for 501 requests, though not for all of these.
+    for (let round = 0; round < 20 && statuses.size < 2; round++) {
+      for (const status of await Promise.all(Array.from({ length: 1_000 }, () => statusFrom('127.0.0.1')))) {
+        statuses.add(status);
+      }
+    }
+    assert.deepEqual([...statuses].sort(), ['200 ', '429 1']);
+    assert.equal(await statusFrom('127.0.0.2'), '200 ', 'others are served');
+    agent.destroy();
+    await limited.stop();
+  });
+
   const refused: readonly (readonly [name: string, path: string, code: keyof typeof JWKS_PROBLEMS, host?: string])[] = [
     ['no such set', '/jwks/auth/none', 'not_found'],
     ['no such namespace', '/jwks/none/trading', 'not_found'],

@@ -1,5 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Registry } from 'prom-client';
+import { RateLimiterMemory } from 'rate-limiter-flexible';
+import { addressKey } from '../../policy/evaluate/address-key.ts';
 import { normalizeHost } from '../../policy/evaluate/normalize-host.ts';
 import { answerFrom, type CacheableDocument, cacheableDocument } from '../../policy/jwks/cacheable-document.ts';
 import type { PublicJwkSet } from '../../policy/jwks/public-jwk-set.ts';
@@ -25,6 +27,8 @@ const DISCOVERY = '/.well-known/openid-configuration';
 const BY_NAME = /^\/jwks\/([a-z0-9-]{1,63})\/([a-z0-9.-]{1,253})(\/\.well-known\/openid-configuration)?$/;
 /** A load balancer brings many clients from one address. */
 const MAX_CONNECTIONS_PER_ADDRESS = 128;
+/** A few percent of a core: this process also rotates keys. A fixed window is exact enough for it. */
+const MAX_REQUESTS = { points: 500, duration: 1 };
 
 /**
  * The public keys for verifiers outside the cluster: `/jwks/{namespace}/{name}` (RFC 7517 §5) and OpenID Connect Discovery 1.0 §4, below
@@ -34,6 +38,7 @@ export class JwksServer extends PlainHttpServer {
   constructor({ sources, externalUrl, registry, random }: JwksServerParts) {
     const keySets = new ServedKeySets(sources);
     const metrics = new JwksMetrics(registry);
+    const limiter = new RateLimiterMemory(MAX_REQUESTS);
 
     const find = (path: string, host: string): readonly [JwksRequestKind, ServedKeySet | JwksProblem] => {
       const [, namespace, name, discovery] = BY_NAME.exec(path) ?? [];
@@ -53,10 +58,14 @@ export class JwksServer extends PlainHttpServer {
       return { ...rest, headers: namedHeaders(flat) };
     };
 
-    super((request): PlainAnswer => {
+    super(async (request): Promise<PlainAnswer> => {
       const [path = ''] = (request.url ?? '').split('?', 1);
       const [kind, found] = find(path, request.headers.host ?? '');
-      const answered = answer(request, kind, found);
+      const isAdmitted = await limiter.consume(addressKey(request.socket.remoteAddress ?? '')).then(
+        () => true,
+        () => false,
+      );
+      const answered = isAdmitted ? answer(request, kind, found) : problemAnswer('too_many_requests');
       metrics.answered(kind, answered.status);
       return answered;
     }, MAX_CONNECTIONS_PER_ADDRESS);

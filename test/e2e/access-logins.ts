@@ -27,6 +27,8 @@ export function issuingPolicy(delivery: 'Body' | 'Cookie'): Manifest {
   return policy('orders', (spec) => {
     spec.store = { redis: { secretRef: { name: 'redis-url' } } };
     spec.tokens = tokens(delivery);
+    // Pages of the browser may fetch.
+    if (delivery === 'Cookie') spec.securityHeaders = { preset: 'Strict' };
     spec.authentication.revocation = { onStoreFailure: 'Deny', maxStaleness: '1s' };
     spec.authentication.jwt[0].from.push({ cookie: '__Host-access_token' });
     spec.rules.push({

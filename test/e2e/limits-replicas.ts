@@ -136,8 +136,11 @@ export async function replicas({ world, scenario, ready, statusAt }: Stage): Pro
     const listed = await world.portcullis(['blocks', '-n', namespace, 'svc/web']);
     assert.equal(listed.code, 0, listed.stderr);
     assert.match(listed.stdout, /ip/);
-    const cleared = await world.portcullis(['blocks', 'clear', '--all', '-n', namespace, 'svc/web']);
-    assert.equal(cleared.code, 0, cleared.stderr);
+    // Where a pod found Redis slow just then, the command says so and exits with 1.
+    await until('cleared', async () => {
+      const { code } = await world.portcullis(['blocks', 'clear', '--all', '-n', namespace, 'svc/web']);
+      return code === 0;
+    });
     await until('free again on all pods', async () => (await everywhere()).every(({ status }) => status === 401));
     return `${admitted} of 90 admitted by ${PODS} pods together; 30 of 30 cancels served meanwhile; 5 failed log-ins at one pod: ${blocked[0]?.status} on all within ${seconds.toFixed(1)} s, others not; cleared by the plugin`;
   });
