@@ -1,79 +1,26 @@
-import type { KeyObject } from 'node:crypto';
-import type { Logger } from 'pino';
 import { decodeBundle } from '../policy/bundle/decode.ts';
-import type { AccessBundle, Bundle, LimitsBundle } from '../policy/bundle/types.ts';
+import type { AccessBundle, LimitsBundle } from '../policy/bundle/types.ts';
 import type { PortcullisError } from '../policy/errors.ts';
 import { resolveConnection } from '../policy/evaluate/connection.ts';
-import type { LogSink } from '../runtime/log.ts';
 import type { BundleState, SidecarStatus } from '../runtime/sidecar-status.ts';
-import { type BundleLocation, BundleSource } from './bundle-source/bundle-source.ts';
-import { type CandidateLocations, Candidates } from './candidates/candidates.ts';
+import { BundleSource } from './bundle-source/bundle-source.ts';
+import { withEither } from './bundle-source/with-either.ts';
+import { Candidates } from './candidates/candidates.ts';
 import { type RevokeAnswer, type RevokeRequest, revokeTokens } from './control/revoke-tokens.ts';
 import { type CompiledEgress, compileEgress } from './egress/compile-brokers.ts';
-import type { Pipeline } from './engine/engine-context.ts';
-import type { Breakers } from './filters/breakers.ts';
+import type { EnforcementOptions, Policies } from './enforcement-options.ts';
+import { LiveCredentials } from './filters/live-credentials.ts';
 import { type BodyValidators, compileBodies } from './filters/validate-body.ts';
 import { HeldStores } from './held-stores.ts';
 import { Issuing } from './issuing.ts';
-import type { LoadMonitor } from './load/load-monitor.ts';
-import type { SidecarMetrics } from './metrics/sidecar-metrics.ts';
+import { notReadyReasons } from './not-ready-reasons.ts';
 import { buildPipeline, checkLimits } from './pipeline/build-pipeline.ts';
-import type { BlockStore } from './stores/blocks.ts';
 import type { Stores } from './stores/open-stores.ts';
 import { measuresOf } from './threats/threat-layers.ts';
 import type { ExternalJwks } from './tokens/external-jwks.ts';
 import { createExternalVerifier } from './tokens/external-verifier.ts';
 import { openExternalJwks } from './tokens/open-external-jwks.ts';
 import type { TokenVerifier } from './tokens/token-verifier.ts';
-
-/** The bundles that a sidecar is told to enforce. */
-export interface BundleLocations {
-  /** Ed25519 key of the only writer that is believed. */
-  readonly publicKey: KeyObject;
-  readonly access: BundleLocation;
-  readonly limits: BundleLocation | null;
-  /** What tokens are signed by; absent: this sidecar signs none. */
-  readonly issuer?: BundleLocation;
-  /** Of policies that are only tried; absent: there are none. */
-  readonly candidates?: CandidateLocations;
-}
-
-/** What enforcement is made from. */
-export interface EnforcementOptions {
-  readonly bundles: BundleLocations;
-  readonly metrics: SidecarMetrics;
-  readonly sink: LogSink;
-  readonly log: Logger;
-  /** Name of this process among those that share a store. */
-  readonly replica: string;
-  /** Whether what the access policy says of `tokens` is for this sidecar. */
-  readonly issueTokens: boolean;
-  /** What clients speak. */
-  readonly scheme: 'http' | 'https';
-  readonly load: LoadMonitor;
-  /** Those of the application's ports. */
-  readonly breakers: Breakers;
-  /** Puts a pipeline in force. */
-  readonly use: (pipeline: Pipeline) => void;
-  /** Puts what the application may ask of others in force; null: nothing. */
-  readonly useEgress: (egress: CompiledEgress | null) => void;
-}
-
-/** The policies that are enforced now. */
-export interface Policies {
-  readonly access: AccessBundle;
-  /** Null where no RateLimitPolicy applies. */
-  readonly limits: LimitsBundle | null;
-  readonly verifier: TokenVerifier;
-  /** Whether what the access policy says of `tokens` is for this sidecar. */
-  readonly issuesTokens: boolean;
-  /** Of `access`, as compileBodies makes them. Absent: to be compiled. */
-  readonly bodies?: BodyValidators;
-  /** Measures in force now. Absent: nobody is blocked. */
-  readonly blocks?: BlockStore;
-  /** Revocations as they are known now. Absent: none. */
-  readonly revocationsOf?: Stores['revocationsOf'];
-}
 
 type Kind = 'access' | 'limits';
 
@@ -88,6 +35,7 @@ export class Enforcement {
   readonly #sourceErrors = new Map<Kind, string>();
   readonly #externalJwks: ExternalJwks;
   readonly #stores: HeldStores;
+  readonly #credentials = new LiveCredentials();
   readonly #candidates: Candidates | null;
   /** Null: this pod issues no tokens. */
   readonly #issuing: Issuing | null;
@@ -203,6 +151,7 @@ export class Enforcement {
       limits: this.#limits,
       verifier: this.#verifier,
       issuesTokens,
+      scheme: this.#options.scheme,
       bodies,
       ...(blocks !== null && { blocks }),
       ...(this.#stores.current !== null && { revocationsOf: this.#stores.current.revocationsOf }),
@@ -250,30 +199,12 @@ export class Enforcement {
   }
 
   notReady(): string[] {
-    const reasons: string[] = [];
-    for (const [kind, source] of [
-      ['AccessPolicy', this.#accessSource],
-      ['RateLimitPolicy', this.#limitsSource],
-    ] as const) {
-      if (source === null || source.state.serial > 0) continue;
-      const { namespace, name, error } = source.state;
-      const see = `see kubectl describe ${kind.toLowerCase()} ${name} -n ${namespace}`;
-      reasons.push(
-        error === null
-          ? `PolicyNotFound: ${kind} ${namespace}/${name} has no bundle yet; apply it, or ${see}`
-          : `${error.code}: ${error.message}`,
-      );
-    }
-    const issuer = this.#issuing?.state;
-    if (issuer && !this.#wasComplete && this.#access !== null && this.#issuing?.awaits(this.#access) === true) {
-      const { namespace, name, error } = issuer;
-      reasons.push(
-        error === null
-          ? `IssuerNotFound: what tokens of AccessPolicy ${namespace}/${name} are signed by is not here yet; see kubectl describe accesspolicy ${name} -n ${namespace}`
-          : `${error.code}: ${error.message}`,
-      );
-    }
-    return reasons;
+    const awaitsIssuer = !this.#wasComplete && this.#access !== null && this.#issuing?.awaits(this.#access) === true;
+    return notReadyReasons({
+      access: this.#accessSource.state,
+      limits: this.#limitsSource?.state ?? null,
+      issuer: awaitsIssuer ? (this.#issuing?.state ?? null) : null,
+    });
   }
 
   #withSourceError(kind: Kind, state: BundleState): BundleState {
@@ -327,7 +258,7 @@ export class Enforcement {
       const { metrics, sink, scheme, use, useEgress } = this.#options;
       let egress: CompiledEgress | null = null;
       const tokenHandlers = (await this.#issuing?.handlers(access)) ?? null;
-      const pipeline = await this.#stores.with(access, limits, (stores) => {
+      const { built: pipeline, revocationsOf } = await this.#stores.with(access, limits, (stores) => {
         const candidates = this.#candidates?.filter ?? null;
         const built = buildPipeline({
           access,
@@ -342,12 +273,14 @@ export class Enforcement {
           scheme,
           candidates,
           tokenHandlers,
+          live: this.#credentials,
         });
         this.#candidates?.besides(access, limits, stores);
         egress = compileEgress(limits, stores.limiter);
-        return built;
+        return { built, revocationsOf: stores.revocationsOf };
       });
       use(pipeline);
+      this.#credentials.use(access, revocationsOf);
       this.#wasComplete ||= this.#issuing?.awaits(access) !== true;
       useEgress(egress);
     }
@@ -355,25 +288,5 @@ export class Enforcement {
     this.#bodies = bodies;
     this.#limits = limits;
     this.#verifier = verifier;
-  }
-}
-
-/**
- * Adopts beside the other bundle as it is in force or, when that fails, as its file is now: both may have changed, each to what
- * fits only the new one of the other.
- */
-async function withEither<B extends Bundle>(
-  inForce: B | null,
-  source: BundleSource<B> | null,
-  adopt: (other: B | null) => Promise<void>,
-): Promise<void> {
-  try {
-    await adopt(inForce);
-  } catch (error) {
-    const file = await source?.peek().catch(() => null);
-    if (file === null || file === undefined) throw error;
-    await adopt(file).catch(() => {
-      throw error;
-    });
   }
 }

@@ -6,7 +6,8 @@ import { MAX_REASON_LENGTH, MAX_REASONS, type SidecarStatus } from '../runtime/s
 import { AdminServer } from './admin/admin-server.ts';
 import { ControlServer } from './control/control-server.ts';
 import { Egress } from './egress/egress.ts';
-import { type BundleLocations, Enforcement } from './enforcement.ts';
+import { Enforcement } from './enforcement.ts';
+import type { BundleLocations } from './enforcement-options.ts';
 import { ConnectionTable } from './engine/connection-table.ts';
 import { createRequestIds } from './engine/request-ids.ts';
 import type { Cause } from './engine/rescue.ts';

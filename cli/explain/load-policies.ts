@@ -1,5 +1,5 @@
 import { PortcullisError } from '../../policy/errors.ts';
-import type { Policies } from '../../sidecar/enforcement.ts';
+import type { Policies } from '../../sidecar/enforcement-options.ts';
 import { createTokenVerifier } from '../../sidecar/tokens/verifier.ts';
 import { checkPolicies, type PolicyChoice } from '../local/check-policies.ts';
 import { readPolicyFiles } from '../local/policy-files.ts';

@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { encodeBundle } from '../../policy/bundle/encode.ts';
 import { BUNDLE_FILE } from '../../policy/bundle/format.ts';
@@ -34,6 +34,12 @@ export class BundleWriter {
   /** Where the bundle of one kind is; `candidate`: of a policy that is only tried. */
   directoryOf(kind: Bundle['kind'], candidate = false): string {
     return join(this.#directory, candidate ? 'candidates' : 'bundles', kind.toLowerCase());
+  }
+
+  /** Takes a bundle away, if there is one. */
+  async forget(kind: Bundle['kind']): Promise<void> {
+    await rm(join(this.directoryOf(kind), BUNDLE_FILE), { force: true });
+    this.#written.delete(this.directoryOf(kind));
   }
 
   /** Writes a bundle under a new serial, unless it says what the last one said; whether it did. */

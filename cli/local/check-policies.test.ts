@@ -287,7 +287,7 @@ describe('policies of a directory', () => {
         keys: edited(KEYS, 'ES256', 'ES265'),
       },
       'policies/keys.yaml:5:3 spec.algorithm: must be one of HS256, HS384, HS512, RS256, PS256, ES256, ES384, EdDSA, Fernet, not "ES265"; did you mean ES256?',
-      'policies/access.yaml:10:50 spec.roles[0].colour: unknown field',
+      'policies/access.yaml:10:50 spec.roles[0].colour: unknown field; there are name, inherits, permissions',
       'policies/access.yaml:20:25 spec.rules[1].allow[0].permissions[0]: unknown permission "orders:wirte"; did you mean "orders:write"?',
       'policies/limits.yaml:10:15 spec.limits[0].rates.anonymous: write a rate such as 10/1m (a count of at least 1, a slash, and a duration of at most 744h), or Unlimited',
     ],

@@ -1,4 +1,4 @@
-import type { BundleLocations } from '../../sidecar/enforcement.ts';
+import type { BundleLocations } from '../../sidecar/enforcement-options.ts';
 import type { BundleWriter } from './bundle-writer.ts';
 import type { CheckedPolicies } from './check-policies.ts';
 

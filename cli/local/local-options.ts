@@ -46,9 +46,10 @@ are JSON on standard output, everything for people is on standard error.
   --control PATH            answer portcullis blocks --control PATH on a unix socket there (default: nowhere)
   --access-policy NAME      the AccessPolicy, as NAME or NAMESPACE/NAME, when there are several
   --rate-limit-policy NAME  the RateLimitPolicy, likewise; without any, nothing is limited
-  --candidate-access-policy NAME, --candidate-rate-limit-policy NAME
-                            policies to try beside them on every request, which change no answer: what differs is logged and
-                            counted, see docs/candidates.md
+  --candidate-access-policy NAME
+                            an AccessPolicy that is only tried on every request: nothing of it is carried out
+  --candidate-rate-limit-policy NAME
+                            a RateLimitPolicy, likewise
   --help                    this text
 
 SIGTERM and SIGINT let requests under way finish, for up to 10 s; a second one does not wait.

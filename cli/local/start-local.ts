@@ -134,6 +134,7 @@ class Local implements RunningLocal {
     this.#lastCheck = JSON.stringify(files);
     const { listen, admin, egress, upstream, policies } = this.#options;
     await this.keys.pass(this.#policies, () => []);
+    await this.#writer.forget('Issuer'); // another directory's policy may have left one, which ours would only complain of
     await this.#publish();
     const { accessPolicy, limitPolicy } = this.#policies;
     const { namespace, name } = accessPolicy.metadata;

@@ -30,19 +30,24 @@ export function startMessage({ sidecar, policies, keys }: RunningLocal, options:
   const limits =
     limitPolicy === null
       ? 'no RateLimitPolicy: nothing is limited'
-      : `RateLimitPolicy ${nameOf(limitPolicy)}, ${limitPolicy.spec.limits.length} limits (${limitPolicy.spec.mode})`;
+      : `RateLimitPolicy ${nameOf(limitPolicy)}, ${counted(limitPolicy.spec.limits.length, 'limit')} (${limitPolicy.spec.mode})`;
   return [
     `Portcullis guards http://${host.includes(':') ? `[${host}]` : host}:${port}`,
     `  traffic   ${traffic}`,
     `  admin     ${urlOf(sidecar.admin)} (/healthz /readyz /metrics /status)`,
     ...egressLines(sidecar, limitPolicy),
-    `  policies  AccessPolicy ${nameOf(accessPolicy)}, ${accessPolicy.spec.rules.length} rules (${accessPolicy.spec.mode})`,
+    `  policies  AccessPolicy ${nameOf(accessPolicy)}, ${counted(accessPolicy.spec.rules.length, 'rule')} (${accessPolicy.spec.mode})`,
     `            ${limits}`,
+    ...policies.candidates.map(
+      (candidate) => `            candidate ${candidate.kind} ${nameOf(candidate)} is tried, and changes nothing`,
+    ),
     ...keyLines.map((line, index) => `  ${index === 0 ? 'keys    ' : '        '}  ${line}`),
     `  state     ${options.state}`,
     ...linesToTry(policies, traffic, options.state),
   ].join('\n');
 }
+
+const counted = (count: number, word: string): string => `${count} ${word}${count === 1 ? '' : 's'}`;
 
 function egressLines({ egressPort }: RunningLocal['sidecar'], policy: CheckedPolicies['limitPolicy']): string[] {
   const port = egressPort();

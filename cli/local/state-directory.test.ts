@@ -34,6 +34,14 @@ describe('state directory', () => {
     assert.deepEqual([await restarted.write(other), await serialOf(writer)], [true, 3]);
   });
 
+  it('keeps no bundle that is to be forgotten, and none to forget is none to miss', async () => {
+    const writer = await BundleWriter.open(state);
+    await writer.write(content);
+    for (let times = 0; times < 2; times++) await writer.forget('Access');
+    await assert.rejects(serialOf(writer), { code: 'ENOENT' });
+    assert.equal(await writer.write(content), true);
+  });
+
   it('is for its owner alone', async () => {
     for (const name of ['bundle-signing-key.pem', 'bundle-serial', 'bundles/access/bundle.v1.json']) {
       assert.equal((await stat(join(state, name))).mode & 0o777, 0o600, name);

@@ -1,4 +1,4 @@
-import type { Policies } from '../../sidecar/enforcement.ts';
+import type { Policies } from '../../sidecar/enforcement-options.ts';
 import { compileExplain } from '../../sidecar/explain/explain.ts';
 import type { Decided, Explanation } from '../../sidecar/explain/explanation.ts';
 import type { AccessDecision, PolicyCase } from './parse-cases.ts';

@@ -173,7 +173,8 @@ async function revokeInRedis(
   lifetime: string,
   { now, stdout, stderr }: CommandIo,
 ): Promise<number> {
-  if (!/^(external:.+|[a-z0-9-]+\/[a-z0-9.-]+)$/.test(group)) throw usage('--key-set must be NAMESPACE/NAME');
+  if (!/^(external:.+|[a-z0-9-]+\/[a-z0-9.-]+)$/.test(group))
+    throw usage('--key-set must be NAMESPACE/NAME, such as default/trading, or external:ISSUER');
   const lifetimeMs = parseDuration(lifetime);
   if (lifetimeMs === undefined) throw usage('--lifetime must be a duration such as 1h');
   const { openStores } = await import('../../sidecar/stores/open-stores.ts');

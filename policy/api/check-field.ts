@@ -11,6 +11,9 @@ interface Checked {
   readonly typed: boolean;
 }
 
+/** More fields than that are for the reference to list. */
+const MOST_LISTED = 12;
+
 const ARTICLES = {
   object: 'an object',
   array: 'a list',
@@ -39,8 +42,8 @@ export function checkField(field: Field, value: unknown, path: Path, problems: P
 function checkShape(field: Field, given: unknown, path: Path, problems: Problem[]): Checked {
   const value = field['x-kubernetes-int-or-string'] && Number.isSafeInteger(given) ? String(given) : given;
   if (typeOf(value) !== field.type && !(field.type === 'number' && Number.isFinite(value))) {
-    const quote = field.type === 'string' && typeof value !== 'object' ? `; put it in quotes: "${String(value)}"` : '';
-    problems.push({ path, message: `must be ${ARTICLES[field.type]}, not ${describe(value)}${quote}` });
+    const advice = field.type === 'string' && typeof value !== 'object' ? `; ${asText(field, String(value))}` : '';
+    problems.push({ path, message: `must be ${ARTICLES[field.type]}, not ${describe(value)}${advice}` });
     return { value, sound: false, typed: false };
   }
   if (field['x-kubernetes-preserve-unknown-fields']) return { value, sound: true, typed: true };
@@ -52,6 +55,12 @@ function checkShape(field: Field, given: unknown, path: Path, problems: Problem[
   return { value, sound: message === undefined, typed: true };
 }
 
+/** What to write instead of a number or a boolean where a text belongs: itself in quotes only where that would do. */
+function asText(field: Field, text: string): string {
+  const broken = field.rules?.find((rule) => rule.violations(text).length > 0);
+  return textProblem(field, text) ?? broken?.message ?? `put it in quotes: "${text}"`;
+}
+
 function checkObject(field: Field, value: Readonly<Record<string, unknown>>, path: Path, problems: Problem[]): Checked {
   const properties = field.properties ?? {};
   const filled: Record<string, unknown> = {};
@@ -59,7 +68,9 @@ function checkObject(field: Field, value: Readonly<Record<string, unknown>>, pat
   let typed = true;
   for (const name of Object.keys(value)) {
     if (Object.hasOwn(properties, name)) continue;
-    problems.push({ path: [...path, name], message: `unknown field${didYouMean(name, Object.keys(properties))}` });
+    const known = Object.keys(properties);
+    const advice = didYouMean(name, known) || (known.length <= MOST_LISTED ? `; there are ${known.join(', ')}` : '');
+    problems.push({ path: [...path, name], message: `unknown field${advice}` });
   }
   for (const [name, property] of Object.entries(properties)) {
     const given = Object.hasOwn(value, name) ? value[name] : undefined;

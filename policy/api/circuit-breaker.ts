@@ -37,7 +37,7 @@ export const circuitBreaker = Type.Object(
   },
   {
     description:
-      'When a pod stops asking an app that fails: 502, 503 and 504 of its own, no connection, no answer in time, an answer cut short. Each port of a pod by itself.',
+      'When a pod stops asking an app that fails: 502, 503 and 504 of its own, no connection, one that is closed before the answer, no answer in time. Each port of a pod by itself.',
     defaultText: 'no circuit breaker',
   },
 );

@@ -56,8 +56,9 @@ test('reports every problem at once, each at its place', () => {
     algorithm: 'ES265',
     audiences: [1],
     rotaton: {},
+    propagation: 120,
     clockSkew: '1 minute',
-    escrow: {},
+    escrow: { on: true },
   };
   assert.deepEqual(problems(decodeResource(document('SigningKeySet', spec, { name: 'Upper', label: {} }))), [
     'metadata.label: unknown field; did you mean labels?',
@@ -65,7 +66,9 @@ test('reports every problem at once, each at its place', () => {
     'spec.rotaton: unknown field; did you mean rotation?',
     'spec.algorithm: must be one of HS256, HS384, HS512, RS256, PS256, ES256, ES384, EdDSA, Fernet, not "ES265"; did you mean ES256?',
     'spec.audiences[0]: must be a string, not 1; put it in quotes: "1"',
+    'spec.propagation: must be a string, not 120; write a duration such as 90s, 10m or 1h30m (units h, m, s, ms)',
     'spec.clockSkew: write a duration such as 90s, 10m or 1h30m (units h, m, s, ms)',
+    'spec.escrow.on: unknown field; there are recipientsSecretRef, required',
     'spec.escrow.recipientsSecretRef: is required: The Secret whose values are armoured OpenPGP public keys, one recipient each.',
   ]);
 });

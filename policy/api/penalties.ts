@@ -1,29 +1,18 @@
 import Type from 'typebox';
 import { duration } from './common-fields.ts';
 import { DURATION_PATTERN, parseDuration } from './duration.ts';
+import { durationBounds } from './duration-bounds.ts';
 import type { ObjectOf } from './field.ts';
 import { rule } from './rule.ts';
 
-function between(longest: string) {
-  const longestMs = parseDuration(longest)!;
-  return rule<string>(
-    `!self.matches(r'${DURATION_PATTERN}') || (duration(self) >= duration('1s') && duration(self) <= duration('${longest}'))`,
-    `must be from 1s to ${longest}`,
-    (value) => {
-      const ms = parseDuration(value);
-      return ms === undefined || (ms >= 1_000 && ms <= longestMs);
-    },
-  );
-}
-
 /** How far apart offences may lie to count together. */
 export function within(description: string, standard: string) {
-  return duration({ description, default: standard, rules: [between('24h')] });
+  return duration({ description, default: standard, rules: [durationBounds('1s', '24h')] });
 }
 
 /** How long a measure lasts. */
 export function lasting(description: string, standard: string) {
-  return duration({ description, default: standard, rules: [between('744h')] });
+  return duration({ description, default: standard, rules: [durationBounds('1s', '744h')] });
 }
 
 const fields = {

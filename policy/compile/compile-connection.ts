@@ -43,7 +43,7 @@ function compileStore(
     const wrong =
       url === undefined
         ? 'has no key url; write url: redis://host:6379'
-        : `has a key url that is no redis:// or rediss:// URL; write url: redis://host:6379, or one of ${REDIS_URL_FORMS}`;
+        : `has a key url that is no URL of a Redis; write url: ${REDIS_URL_FORMS}`;
     findings.error(STORE_PATH, `Secret ${namespace}/${name} ${wrong}`, 'RefNotFound');
     return null;
   }

@@ -130,6 +130,33 @@ describe('egress', () => {
     }
   });
 
+  for (const host of ['localhost', '10.0.0.1', '172.31.0.1', '[fd00::1]', 'broker.shop.svc']) {
+    it(`warns of the private host ${host}, unless it is meant`, () => {
+      const url = `https://${host}`;
+      const [said = ''] = compile({ url }).said;
+      assert.match(said, /url: .* is a private address, which is refused; write allowPrivateAddresses: true/);
+      assert.deepEqual(compile({ url, allowPrivateAddresses: true }).said, []);
+    });
+  }
+
+  it('takes public hosts that look like private ones', () => {
+    for (const host of ['10.example.com', '172.32.0.1', '100.128.0.1', 'svc.example.com'])
+      assert.deepEqual(compile({ url: `https://${host}` }).said, []);
+  });
+
+  it('never repeats a URL, which may hold a password', () => {
+    const url = 'https://ann:hunter2@api.binance.com';
+    const spec = { egress: [{ ...BROKER, url }] };
+    const metadata = { name: 'standard' };
+    const decoded = decodeResource({ apiVersion: API_VERSION, kind: 'RateLimitPolicy', metadata, spec });
+    assert.ok('problems' in decoded && decoded.faulty !== undefined);
+    const references = { namespaces: [], storeOverride: null, defaultStore: null, defaultClientIp: null };
+    const { findings } = compileLimits(decoded.faulty as RateLimitPolicy, { ...references, keySets: [], secrets: [] });
+    const said = JSON.stringify([decoded.problems, findings]);
+    assert.match(said, /is no https URL of a host alone; write one such as/);
+    assert.doesNotMatch(said, /hunter2/);
+  });
+
   it('is only checked where the keys are not at hand', () => {
     const checking = keySet('Fernet', { serial: 1, verificationKeys: [] });
     assert.deepEqual(compile({ credentials: AT_REST }, [secret('gAAAA')], [checking]).said, []);
@@ -142,7 +169,7 @@ describe('egress', () => {
     secrets?: ReferencedSecret[],
     sets?: ResolvedKeySet[],
   ][] = [
-    ['a port that is none', { url: 'https://a:65536' }, /^Invalid spec\.egress\[0\]\.url: .* is no https URL/],
+    ['a port that is none', { url: 'https://a:65536' }, /^Invalid spec\.egress\[0\]\.url: is no https URL/],
     ['a host that is none', { url: 'https://a..b%' }, /is no https URL/],
     ['a burst of nothing', { rate: 'Unlimited', burst: 5 }, /egress\[0\]\.burst: belongs to a rate/],
     ['a method that is none', { allow: [{ methods: ['FETCH'], paths: ['/a'] }] }, /allow\[0\]\.methods\[0\]: "FETCH"/],

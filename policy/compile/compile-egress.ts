@@ -15,6 +15,9 @@ import { findSecret, type References } from './references.ts';
 /** What a header may hold (RFC 9110 §5.5), in ASCII. */
 const HEADER_VALUE = /^[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?$/;
 const MOST_CHARACTERS = 8_192;
+/** Hosts that are certain to lead to an address of a network's own (RFC 1918, 4193, 6598, 6761; Services of a cluster). */
+const PRIVATE_HOST =
+  /^(localhost|(127|10)(\.\d+){3}|(192\.168|172\.(1[6-9]|2\d|3[01])|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7]))(\.\d+){2}|\[(::1|f[cd].*)\]|.*\.svc(\.cluster\.local)?)$/;
 
 /** Compiles `egress` with its credentials in plain; nothing where a policy has none. */
 export function compileEgress(
@@ -28,7 +31,7 @@ export function compileEgress(
     for (const [at, { methods, paths }] of broker.allow.entries()) {
       checkMatch({ hosts: [], methods, paths }, [...path, 'allow', at], findings);
     }
-    const origin = originOf(broker.url, [...path, 'url'], findings);
+    const origin = originOf(broker, [...path, 'url'], findings);
     const { retry, caSecretRef } = broker;
     const ca =
       caSecretRef === undefined
@@ -63,13 +66,22 @@ export function compileEgress(
 }
 
 /** The origin without a dot at the end of its host, which no certificate has; null: reported. */
-function originOf(text: string, path: Path, findings: Findings): string | null {
+function originOf({ url: text, allowPrivateAddresses }: EgressBroker, path: Path, findings: Findings): string | null {
   const url = URL.parse(text);
   const host = url?.hostname.replace(/\.$/, '') ?? '';
   if (url?.protocol === 'https:' && url.username === '' && url.password === '' && url.pathname === '/' && host !== '') {
+    if (!allowPrivateAddresses && PRIVATE_HOST.test(host))
+      findings.warn(
+        path,
+        `${host} is a private address, which is refused; write allowPrivateAddresses: true beside url`,
+      );
     return `https://${host}${url.port === '' ? '' : `:${url.port}`}`;
   }
-  findings.error(path, `"${text}" is no https URL of a host; write one such as https://api.binance.com`);
+  // The text may hold a password.
+  findings.error(
+    path,
+    'is no https URL of a host alone; write one such as https://api.binance.com: paths belong in allow, a key in credentials',
+  );
   return null;
 }
 

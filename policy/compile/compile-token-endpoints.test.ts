@@ -207,6 +207,11 @@ describe('compileTokenEndpoints', () => {
       /^warning spec.tokens.logout: .* access tokens stay good .*write authentication: \{revocation: \{\}\}/,
     ],
     [
+      'a refresh token that ends first',
+      policy({ login: LOGIN, refresh: { path: '/auth/refresh' }, accessLifetime: '1h', refreshLifetime: '1h' }),
+      /^warning spec.tokens.refreshLifetime: is no longer than accessLifetime/,
+    ],
+    [
       'clients at the path that verifies',
       policy(verify, { rules: [...RULES, open] }),
       /upstream.path: rule "open" lets clients ask/,

@@ -46,6 +46,13 @@ export function compileTokenEndpoints(
       `is longer than maxTokenLifetime of key set ${namespace}/${name}, so that every token would be refused; write at most ${maxTokenLifetime}`,
     );
   }
+  const refreshLifetimeMs = parseDuration(tokens.refreshLifetime) ?? 0;
+  if (refresh !== undefined && refreshLifetimeMs <= accessLifetimeMs) {
+    findings.warn(
+      [...TOKENS, 'refreshLifetime'],
+      'is no longer than accessLifetime, so that nobody can stay logged in by refreshing; write a longer one, such as 168h',
+    );
+  }
   if (login.credentials.htpasswdSecretRef !== undefined)
     readUsers(login.credentials.htpasswdSecretRef.name, metadata.namespace, references, findings);
   if (delivery === 'Cookie') warnOfUnreadCookie(spec.authentication, tokens.keySetRef.name, findings);
@@ -62,7 +69,7 @@ export function compileTokenEndpoints(
     audiences,
     kids: keys.map(({ kid }) => kid),
     accessLifetimeMs,
-    refreshLifetimeMs: parseDuration(tokens.refreshLifetime) ?? 0,
+    refreshLifetimeMs,
     refreshGraceMs: parseDuration(tokens.refreshGrace) ?? 0,
     clockSkewMs: parseDuration(clockSkew) ?? 0,
     login: { path: login.path, upstream: login.credentials.upstream?.path ?? null },

@@ -24,7 +24,8 @@ const bots: SignedRequestAuthenticator = {
 function candidate(change: Partial<AccessBundle>, stores = memoryStores()) {
   const rules = [{ name: 'all', match: { hosts: [], paths: ['/**'], methods: [] }, allow: [{ authenticated: true }] }];
   const bundle = { ...exampleAccessBundle, jwt: [testAuthenticator([key])], rules, ...change } as AccessBundle;
-  return compileAccessCandidate({ bundle, bodies: null, verifier: createTokenVerifier(bundle.jwt), stores });
+  const verifier = createTokenVerifier(bundle.jwt);
+  return compileAccessCandidate({ bundle, bodies: null, verifier, stores, scheme: 'http' });
 }
 
 const withToken = (claims: object) =>

@@ -32,10 +32,18 @@ export interface AccessCandidateParts {
   readonly verifier: TokenVerifier;
   /** Where it must not spend what live requests need, stores of its own. */
   readonly stores: Stores;
+  /** What clients speak. */
+  readonly scheme: 'http' | 'https';
 }
 
 /** Compiles a candidate, to be tried as with mode Enforce. Throws `bundle_invalid` or `key_refused`, as buildPipeline. */
-export function compileAccessCandidate({ bundle, bodies, verifier, stores }: AccessCandidateParts): AccessCandidate {
+export function compileAccessCandidate({
+  bundle,
+  bodies,
+  verifier,
+  stores,
+  scheme,
+}: AccessCandidateParts): AccessCandidate {
   const { tokens: _, ...rest } = bundle;
   const access: AccessBundle = { ...rest, mode: 'Enforce' };
   const pipeline = buildPipeline({
@@ -46,6 +54,7 @@ export function compileAccessCandidate({ bundle, bodies, verifier, stores }: Acc
     verifier,
     metrics: NO_METRICS,
     sink: SILENT_SINK,
+    scheme,
   });
   const filters = pipeline.filters.filter(({ name }) => LAYERS.has(name));
   return {

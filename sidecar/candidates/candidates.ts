@@ -34,6 +34,8 @@ export interface CandidateOptions {
   readonly log: Logger;
   /** Name of this process among those that share a store. */
   readonly replica: string;
+  /** What clients speak. */
+  readonly scheme: 'http' | 'https';
   /** Epoch milliseconds. */
   readonly now: () => number;
 }
@@ -62,7 +64,7 @@ export class Candidates {
   readonly #stores: HeldStores;
   readonly #ownStores = memoryStores();
   #live: Live | null = null;
-  #accessParts: Omit<AccessCandidateParts, 'stores'> | null = null;
+  #accessParts: Omit<AccessCandidateParts, 'stores' | 'scheme'> | null = null;
   #limitsBundle: LimitsBundle | null = null;
   #access: AccessCandidate | null = null;
   #limits: LimitsCandidate | null = null;
@@ -188,9 +190,10 @@ export class Candidates {
   }
 
   /** What is revoked is looked up where live requests do; whatever a request spends, it spends in stores of the candidate's own. */
-  #compileAccess(parts: Omit<AccessCandidateParts, 'stores'>): AccessCandidate {
+  #compileAccess(parts: Omit<AccessCandidateParts, 'stores' | 'scheme'>): AccessCandidate {
     const { revocationsOf } = this.#live ?? this.#ownStores;
-    return compileAccessCandidate({ ...parts, stores: { ...this.#ownStores, revocationsOf } });
+    const { scheme } = this.#options;
+    return compileAccessCandidate({ ...parts, stores: { ...this.#ownStores, revocationsOf }, scheme });
   }
 
   /** Null: there is nothing yet that it could be tried beside. */

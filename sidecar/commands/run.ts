@@ -4,7 +4,7 @@ import { PortcullisError } from '../../policy/errors.ts';
 import { createLogger, openLogSink } from '../../runtime/log.ts';
 import { parseSidecarArguments, type SidecarArguments } from '../../runtime/sidecar-arguments.ts';
 import { packageVersion } from '../../runtime/version.ts';
-import type { BundleLocations } from '../enforcement.ts';
+import type { BundleLocations } from '../enforcement-options.ts';
 import type { Output } from '../main.ts';
 import { startSidecar } from '../start-sidecar.ts';
 import type { CertificateFiles } from '../tls/certificate-source.ts';

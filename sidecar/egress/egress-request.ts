@@ -1,11 +1,12 @@
 import { PortcullisError } from '../../policy/errors.ts';
 import type { ClientConnection } from '../engine/client-connection.ts';
 import type { ClientRequest } from '../engine/client-request.ts';
-import { type Cause, type ProtocolRefusal, problemBody, RESCUE, type UpstreamFailure } from '../engine/rescue.ts';
+import { type Cause, type ProtocolRefusal, problemAnswer, RESCUE, type UpstreamFailure } from '../engine/rescue.ts';
 import type { ResponseHead } from '../engine/response-head.ts';
 import type { ResponseSink, UpstreamConnection } from '../engine/upstream-connection.ts';
 import { awaitTurn } from './await-turn.ts';
 import type { BrokerRequest, EgressRequestContext } from './broker-request.ts';
+import { Nap } from './nap.ts';
 import { brokerHead } from './request-head.ts';
 import { type Again, Tries } from './tries.ts';
 import { TryPermit } from './try-permit.ts';
@@ -33,6 +34,8 @@ export class EgressRequest implements ClientRequest, ResponseSink {
   readonly #context: EgressRequestContext;
   readonly #client: ClientConnection;
   readonly #permit: TryPermit;
+  /** Over as soon as the application leaves. */
+  readonly #nap = new Nap();
   #upstream: UpstreamConnection | null = null;
   /** The body, where it is held to be sent again. */
   #held: Buffer[] | null = null;
@@ -44,7 +47,6 @@ export class EgressRequest implements ClientRequest, ResponseSink {
   #finished = false;
   /** Settles the try under way: null when nothing more is to be done. */
   #settle: ((again: Again | null) => void) | null = null;
-  #wake: (() => void) | null = null;
 
   constructor(context: EgressRequestContext, client: ClientConnection, request: BrokerRequest) {
     this.#context = context;
@@ -92,7 +94,7 @@ export class EgressRequest implements ClientRequest, ResponseSink {
         const again = await this.#try();
         if (again === null) return;
         this.#context.onRetry(this.request.broker, again.reason);
-        await this.#sleep(again.delayMs);
+        await this.#nap.take(again.delayMs);
         if (this.#discarding) this.#dropUpstream();
       }
     } catch (error) {
@@ -119,7 +121,7 @@ export class EgressRequest implements ClientRequest, ResponseSink {
     const retryAfterMs = await awaitTurn(broker.demand, shadow ? 0 : broker.waitMs, {
       limiter,
       now,
-      sleep: (ms) => this.#sleep(ms).then(() => !this.#finished),
+      sleep: (ms) => this.#nap.take(ms).then(() => !this.#finished),
       onThrottled: () => onThrottled(broker),
     });
     if (this.#finished) return false;
@@ -166,18 +168,6 @@ export class EgressRequest implements ClientRequest, ResponseSink {
     const settle = this.#settle;
     this.#settle = null;
     settle?.(again);
-  }
-
-  /** Ends early when the application leaves. */
-  #sleep(ms: number): Promise<void> {
-    if (this.#finished) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
   }
 
   // ---- what the application sends ------------------------------------------------------------------------------------
@@ -301,9 +291,7 @@ export class EgressRequest implements ClientRequest, ResponseSink {
       return;
     }
     const { id, head } = this.request;
-    const body = Buffer.from(problemBody(cause, id), 'latin1');
-    const headers = ['content-type', 'application/problem+json', 'cache-control', 'no-store', ...extra];
-    headers.push('x-request-id', id, 'content-length', String(body.length));
+    const { headers, body } = problemAnswer(cause, id, extra);
     this.#start(RESCUE[cause].status, headers, 'length', !RESCUE[cause].close);
     this.#client.endAnswer(head.method === 'HEAD' ? null : body);
     this.#finish();
@@ -319,7 +307,7 @@ export class EgressRequest implements ClientRequest, ResponseSink {
     if (this.#finished) return;
     this.#finished = true;
     this.#dropUpstream();
-    this.#wake?.();
+    this.#nap.end();
     this.#permit.cancel();
     this.#end(null);
     this.#context.onFinish(this);

@@ -8,7 +8,7 @@ import type { Spare, SpareConnection } from './connection-table.ts';
 import { HeadReader } from './head-reader.ts';
 import { HeldBytes } from './held-bytes.ts';
 import { RequestBody } from './request-body.ts';
-import { type Cause, type ProtocolRefusal, problemBody, RESCUE } from './rescue.ts';
+import { type Cause, type ProtocolRefusal, problemAnswer, RESCUE } from './rescue.ts';
 
 /** Bytes of the next requests that are held back while one is served; then the socket is paused. */
 const MAX_PIPELINED = 64 * 1024;
@@ -229,11 +229,9 @@ export class ClientConnection implements SpareConnection {
   /** Answers malformed HTTP, which has no request to answer for, and closes: the two sides may not agree where the next one begins. */
   refuse(cause: Cause): void {
     const id = this.#handler.nextRequestId();
-    const body = problemBody(cause, id);
-    const headers = ['content-type', 'application/problem+json', 'cache-control', 'no-store', 'x-request-id', id];
-    headers.push('content-length', String(body.length));
+    const { headers, body } = problemAnswer(cause, id);
     this.startAnswer(RESCUE[cause].status, headers, 'length', false);
-    this.endAnswer(this.#phase !== 'head' && this.#heads.isHead ? null : Buffer.from(body, 'latin1'));
+    this.endAnswer(this.#phase !== 'head' && this.#heads.isHead ? null : body);
     if (this.#phase === 'head') this.#linger();
     this.#handler.onProtocolRefusal(cause, this.peer, id);
   }

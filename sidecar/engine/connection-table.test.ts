@@ -105,6 +105,37 @@ describe('ConnectionTable', () => {
     assert.ok(scene.open(greedy()) !== null);
   });
 
+  it('whoever keeps coming in vain at the cap does not shut out one who has none', () => {
+    const table = new ConnectionTable();
+    const open = (address: string, now: number): boolean => {
+      const socket = new FakeSocket(address);
+      const admitted = table.admit(socket, false, CAPS, now);
+      if (admitted) table.attach(socket, { spare: () => 'slow', destroy: () => socket.destroy() });
+      return admitted;
+    };
+    for (let i = 0; i < CAPS.perPod; i++) assert.ok(open(`198.51.100.${i % 3}`, 10_000));
+    for (let i = 0; i < 3; i++) assert.ok(!open(`198.51.100.${i}`, 20_000), 'each has about as many as the others');
+    assert.ok(open('203.0.113.1', 20_000));
+  });
+
+  it('what is spared and closes later takes nothing from the count of its address', async () => {
+    const table = new ConnectionTable();
+    const caps = { perPod: 2, perAddress: 1 };
+    const open = (address: string, spare: Spare): boolean => {
+      const socket = new FakeSocket(address);
+      if (!table.admit(socket, false, caps, 10_000)) return false;
+      table.attach(socket, { spare: () => spare, destroy: () => socket.destroy() });
+      return true;
+    };
+    assert.ok(open(greedy(), 'idle'));
+    assert.ok(open('192.0.2.1', 'waiting'));
+    assert.ok(open('203.0.113.1', null), 'in place of the idle one');
+    assert.ok(open(greedy(), null), 'again, before it has heard that the first is closed');
+    await new Promise(setImmediate);
+    assert.ok(!open(greedy(), null));
+    assert.equal(table.refused.per_address, 1);
+  });
+
   it('a TLS handshake that does not end can be spared', () => {
     const table = new ConnectionTable();
     const stuck = new FakeSocket(greedy());

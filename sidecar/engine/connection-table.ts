@@ -60,7 +60,8 @@ const RANK = { idle: 0, waiting: 1, slow: 2, young: 3 } as const;
 export class ConnectionTable {
   readonly #groups = new Map<string, Group>();
   readonly #entries = new Map<Socket, Entry>();
-  #nothingUntil = 0;
+  /** Before that nothing can be spared for an address that would have so many: there may be something for one with fewer. */
+  #nothing = { until: 0, newcomers: 0 };
   /** Connections that had to make room. */
   spared = 0;
   /** Connections closed as they came. */
@@ -120,7 +121,9 @@ export class ConnectionTable {
   }
 
   #spareSome(newcomers: number, perPod: number, now: number): boolean {
-    if (now < this.#nothingUntil) return false;
+    // Half as many at least: else addresses of every size could make us look as often as there are sizes.
+    const looked = now < this.#nothing.until;
+    if (looked && newcomers > this.#nothing.newcomers / 2) return false;
     const found: (readonly [entry: Entry, rank: number, ofAddress: number])[] = [];
     for (const entry of this.#entries.values()) {
       const ofAddress = entry.group.entries.size;
@@ -129,7 +132,7 @@ export class ConnectionTable {
       if (spare === null || ((spare === 'slow' || spare === 'young') && ofAddress <= newcomers)) continue;
       found.push([entry, RANK[spare], ofAddress]);
     }
-    if (found.length === 0) this.#nothingUntil = now + LOOK_AGAIN_MS;
+    if (found.length === 0) this.#nothing = { until: looked ? this.#nothing.until : now + LOOK_AGAIN_MS, newcomers };
     found.sort(([one, oneRank, oneCount], [other, otherRank, otherCount]) => {
       return otherCount - oneCount || oneRank - otherRank || one.since - other.since;
     });
@@ -145,7 +148,8 @@ export class ConnectionTable {
   }
 
   #remove(entry: Entry): void {
-    this.#entries.delete(entry.socket);
+    // It is told twice of one that was spared; its address may have others by then.
+    if (!this.#entries.delete(entry.socket)) return;
     entry.group.entries.delete(entry);
     if (entry.group.entries.size === 0) this.#groups.delete(entry.group.address);
   }

@@ -125,6 +125,18 @@ export function problemBody(cause: Cause, requestId: string, violations: readonl
   return `{"type":"https://portcullis.dev/errors#${cause}","title":"${title}","status":${status},"detail":"${detail}","code":"${cause}","requestId":"${requestId}"${more}}\n`;
 }
 
+/** The answer to a cause where no policy adds to it: its headers, flat, and its body. */
+export function problemAnswer(
+  cause: Cause,
+  requestId: string,
+  more: readonly string[] = [],
+): { readonly headers: readonly string[]; readonly body: Buffer } {
+  const body = Buffer.from(problemBody(cause, requestId), 'latin1');
+  const headers = ['content-type', 'application/problem+json', 'cache-control', 'no-store', ...more];
+  headers.push('x-request-id', requestId, 'content-length', String(body.length));
+  return { headers, body };
+}
+
 /** JSON may write any character as its code units. */
 function ascii(json: string): string {
   return json.replace(/[\x7f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { LimitsBundle } from '../../policy/bundle/types.ts';
 import { ChunkedDecoder } from './chunked-decoder.ts';
 import type { CoarseClock } from './coarse-clock.ts';
 import type { UpstreamFailure } from './rescue.ts';
@@ -35,6 +36,17 @@ export interface UpstreamTimeouts {
 
 /** The time limits where no policy says any. */
 export const DEFAULT_UPSTREAM_TIMEOUTS: UpstreamTimeouts = { connectMs: 1_000, requestMs: 30_000, idleMs: 60_000 };
+
+/** The time limits of a policy; in Shadow those that are tighter than none at all are not carried out. */
+export function timeoutsOf({ mode, timeouts }: Pick<LimitsBundle, 'mode' | 'timeouts'>): UpstreamTimeouts {
+  if (mode === 'Enforce') return timeouts;
+  const { connectMs, requestMs, idleMs } = DEFAULT_UPSTREAM_TIMEOUTS;
+  return {
+    connectMs: Math.max(timeouts.connectMs, connectMs),
+    requestMs: Math.max(timeouts.requestMs, requestMs),
+    idleMs: Math.max(timeouts.idleMs, idleMs),
+  };
+}
 
 /** Told when a connection can serve again or is gone. */
 export interface ConnectionOwner {

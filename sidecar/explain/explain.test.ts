@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import type { AccessBundle, AccessRule, AllowEntry, LimitsBundle } from '../../policy/bundle/types.ts';
 import { apiKeyHash, apiKeyOf } from '../../policy/credentials/api-key.ts';
 import type { LogSink } from '../../runtime/log.ts';
-import type { Policies } from '../enforcement.ts';
+import type { Policies } from '../enforcement-options.ts';
 import { buildExchange } from '../engine/build-exchange.ts';
 import { checkHead } from '../engine/check-head.ts';
 import { RESCUE } from '../engine/rescue.ts';

@@ -1,5 +1,5 @@
 import { SILENT_SINK } from '../../runtime/log.ts';
-import type { Policies } from '../enforcement.ts';
+import type { Policies } from '../enforcement-options.ts';
 import { buildExchange } from '../engine/build-exchange.ts';
 import { checkHead } from '../engine/check-head.ts';
 import { parseRequestHead } from '../engine/request-head.ts';
@@ -36,7 +36,7 @@ export async function explain(policies: Policies, request: ExplainRequest, now: 
  * tokens are verified; a body is looked at when there is one. @throws PortcullisError `bundle_invalid`
  */
 export async function compileExplain(policies: Policies): Promise<Explain> {
-  const { limits, issuesTokens, blocks, revocationsOf } = policies;
+  const { limits, issuesTokens, blocks, revocationsOf, scheme = 'http' } = policies;
   const access = placeForClaims(policies.access);
   const store = new RecordingStore();
   const credential = new AskedCredential(access, policies.verifier);
@@ -54,6 +54,7 @@ export async function compileExplain(policies: Policies): Promise<Explain> {
     metrics: NO_METRICS,
     sink: SILENT_SINK,
     tokenHandlers: issuesTokens ? unaskedEndpoints : null,
+    scheme,
   });
   const withoutBodies = pipeline.filters.filter(({ name }) => name !== 'validate-body');
   const traces = { access, credential, store };

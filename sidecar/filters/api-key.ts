@@ -4,6 +4,7 @@ import { apiKeyHash, isApiKey } from '../../policy/credentials/api-key.ts';
 import type { AccessEvaluator, Identity } from '../../policy/evaluate/access-evaluator.ts';
 import { type CredentialCheck, identityOf } from './credential-check.ts';
 import { onlyHeader } from './credentials.ts';
+import { credentialOfKey } from './live-credentials.ts';
 
 /**
  * Accepts the keys of one list. A key is found by its SHA-256: how long the look-up takes tells at most how a stored hash begins, of
@@ -30,7 +31,8 @@ export function apiKeyCheck(
         identity = identityOf(entry, pointers, evaluator);
         identities.set(entry, identity);
       }
-      return { kind: 'accepted', authenticator: name, identity, expiresAt: entry.expiresAt };
+      const { expiresAt } = entry;
+      return { kind: 'accepted', authenticator: name, identity, expiresAt, credential: credentialOfKey(entry) };
     },
   };
 }

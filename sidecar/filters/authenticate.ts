@@ -12,6 +12,7 @@ import {
   credentialDenial,
 } from './credential-check.ts';
 import { AMBIGUOUS, type CredentialPlace } from './credentials.ts';
+import type { LiveCredentials } from './live-credentials.ts';
 
 /** What the authenticate layer works with. */
 export interface AuthenticateOptions {
@@ -21,6 +22,8 @@ export interface AuthenticateOptions {
   readonly revocation: RevocationCheck | null;
   /** Other ways than tokens. */
   readonly checks: readonly CredentialCheck[];
+  /** Which credentials are good at any later time. */
+  readonly live: LiveCredentials;
   /** Takes tokens out of the query of a handshake; null: none may stand there. */
   readonly withoutTokens: ((query: string) => string) | null;
   readonly evaluator: AccessEvaluator;
@@ -49,7 +52,8 @@ function invalidToken(reason: TokenRefusal): Denial {
  * of several places of tokens the first that has one decides.
  */
 export function authenticate(options: AuthenticateOptions): Filter {
-  const { places, verifier, revocation, checks, withoutTokens, evaluator, metrics, spendAnonymous, shadow } = options;
+  const { places, verifier, revocation, checks, live, withoutTokens, evaluator, metrics, spendAnonymous, shadow } =
+    options;
 
   const settle = (exchange: Exchange, place: CredentialPlace, verdict: TokenVerdict): Decision | Promise<Decision> => {
     if (typeof verdict === 'string') return refuseToken(exchange, verdict);
@@ -81,7 +85,8 @@ export function authenticate(options: AuthenticateOptions): Filter {
     exchange.authenticator = token.authenticator;
     exchange.identityFromCookie = place.cookie;
     if (exchange.upgrade && !shadow) {
-      exchange.stillValid = (now) => now < token.refuseAfter && revocation?.isRevoked(token) !== true;
+      exchange.stillValid = (now) =>
+        now < token.refuseAfter && revocation?.isRevoked(token) !== true && !live.isRevoked(token);
     }
   };
 
@@ -93,10 +98,12 @@ export function authenticate(options: AuthenticateOptions): Filter {
     if (typeof outcome === 'string') return refuseCredential(exchange, kind, outcome);
     if (outcome.kind === 'deny') return undecided(exchange, outcome);
     metrics.credentialAccepted();
-    const { identity, authenticator, expiresAt } = outcome;
+    const { identity, authenticator, expiresAt, credential } = outcome;
     exchange.identity = identity;
     exchange.authenticator = authenticator;
-    if (exchange.upgrade && !shadow && expiresAt !== null) exchange.stillValid = (now) => now < expiresAt;
+    if (exchange.upgrade && !shadow) {
+      exchange.stillValid = (now) => (expiresAt === null || now < expiresAt) && live.has(credential);
+    }
     return undefined;
   };
 

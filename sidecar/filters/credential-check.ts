@@ -27,6 +27,8 @@ export interface AcceptedCredential {
   readonly identity: Identity;
   /** Epoch milliseconds from which on it is refused; null: it does not end. */
   readonly expiresAt: number | null;
+  /** Names it to LiveCredentials. */
+  readonly credential: string;
 }
 
 /** A way other than tokens to prove who sent a request. */

@@ -35,6 +35,9 @@ describe('credentialPlaces', () => {
     ['twice in one header', cookie, ['cookie', 'session=a; session=b'], AMBIGUOUS],
     ['in two headers', cookie, ['cookie', 'session=a', 'cookie', 'session=a'], AMBIGUOUS],
     ['empty', cookie, ['cookie', 'session='], ''],
+    ['with blanks around it', cookie, ['cookie', 'x=1;\t session=a.b.c \t; y=2'], 'a.b.c'],
+    ['a name after a blank that browsers take for a letter', cookie, ['cookie', '\u00a0session=a'], undefined],
+    ['the same beside the cookie', cookie, ['cookie', 'session=a; \u00a0session=b; \u000bsession=c'], 'a'],
   ];
   for (const [name, source, headers, found] of cases) {
     it(`${source.kind}: ${name}`, () => {

@@ -71,6 +71,13 @@ function headerReader(header: string, scheme: string): CredentialPlace['find'] {
   };
 }
 
+/**
+ * Optional white space (RFC 9110 §5.6.3) and nothing else: browsers let anybody's neighbour set a cookie whose name begins with another
+ * blank, such as U+00A0, and it must not pass for one with `__Host-`.
+ */
+const NOT_BLANK = /[^ \t]/;
+const BLANKS_AT_END = /[ \t]+$/;
+
 /** The value of one cookie over all Cookie headers (RFC 6265 §4.2). */
 export function cookieReader(cookie: string): CredentialPlace['find'] {
   const prefix = `${cookie}=`;
@@ -79,10 +86,10 @@ export function cookieReader(cookie: string): CredentialPlace['find'] {
     for (let i = 0; i < headers.length; i += 2) {
       if (headers[i] !== 'cookie') continue;
       for (const pair of (headers[i + 1] as string).split(';')) {
-        const trimmed = pair.trim();
-        if (!trimmed.startsWith(prefix)) continue;
+        const start = pair.search(NOT_BLANK);
+        if (start < 0 || !pair.startsWith(prefix, start)) continue;
         if (found !== undefined) return AMBIGUOUS;
-        found = trimmed.slice(prefix.length);
+        found = pair.slice(start + prefix.length).replace(BLANKS_AT_END, '');
       }
     }
     return found;

@@ -1,6 +1,9 @@
 import type { Exchange } from '../pipeline/exchange.ts';
 import { denial, type Filter } from '../pipeline/filter.ts';
 
+/** What clients speak to us. */
+type Scheme = 'http' | 'https';
+
 const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 const ORIGIN_MISMATCH = denial('origin_mismatch', 'csrf', 'cookie identity without a trusted origin');
 
@@ -8,8 +11,8 @@ const ORIGIN_MISMATCH = denial('origin_mismatch', 'csrf', 'cookie identity witho
  * A browser sends cookies whoever asks. So an identity that came from a cookie needs, on unsafe methods and WebSocket
  * handshakes, an Origin (RFC 6454 §7) that is this host or one that the policy's CORS block names.
  */
-export function csrf(allowedOrigins: readonly string[], shadow: boolean): Filter {
-  const trusted = originTrust(allowedOrigins);
+export function csrf(allowedOrigins: readonly string[], scheme: Scheme, shadow: boolean): Filter {
+  const trusted = originTrust(allowedOrigins, scheme);
   return {
     name: 'csrf',
     shadow,
@@ -20,17 +23,16 @@ export function csrf(allowedOrigins: readonly string[], shadow: boolean): Filter
   };
 }
 
-/** Whether a request comes from this host or one of `allowedOrigins` (where `*` means nothing), as its browser says. */
-export function originTrust(allowedOrigins: readonly string[]): (exchange: Exchange) => boolean {
+/**
+ * Whether a request comes from this host or one of `allowedOrigins` (where `*` means nothing), as its browser says. With `https` a page
+ * of this host that came without TLS, which anybody on the way may have written, is another origin; with `http` TLS may end before us.
+ */
+export function originTrust(allowedOrigins: readonly string[], scheme: Scheme): (exchange: Exchange) => boolean {
   const allowed = new Set(allowedOrigins.filter((origin) => origin !== '*'));
   return (exchange) => {
     const origin = exchange.header('origin');
     if (origin === undefined) return exchange.header('sec-fetch-site') === 'same-origin';
-    return allowed.has(origin) || isSameHost(origin, exchange.authority);
+    if (allowed.has(origin) || origin === `https://${exchange.authority}`) return true;
+    return scheme === 'http' && origin === `http://${exchange.authority}`;
   };
-}
-
-/** The scheme is not compared: TLS may end before us. Host and port are. */
-function isSameHost(origin: string, authority: string): boolean {
-  return origin === `https://${authority}` || origin === `http://${authority}`;
 }

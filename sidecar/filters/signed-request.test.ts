@@ -6,6 +6,7 @@ import { canonicalRequest } from '../../policy/credentials/canonical-request.ts'
 import type { AccessEvaluator } from '../../policy/evaluate/access-evaluator.ts';
 import { type BodyRefusal, Exchange } from '../pipeline/exchange.ts';
 import type { NonceStore, NonceUse, NonceVerdict } from '../stores/nonces.ts';
+import { MemoryNonces } from '../stores/nonces-memory.ts';
 import { signedRequestCheck } from './signed-request.ts';
 
 const NOW = 1_800_000_000_000;
@@ -44,13 +45,14 @@ function signed(
   offsetMs = 0,
   body: Buffer | BodyRefusal = Buffer.from('body'),
   secret = SECRET,
+  nonce = NONCE,
 ): { readonly exchange: Exchange; readonly reads: number[] } {
   const timestamp = String(NOW / 1_000);
   const bytes = Buffer.isBuffer(body) ? body : '';
   const text = canonicalRequest({
     client: 'bot-1',
     timestamp,
-    nonce: NONCE,
+    nonce,
     method: 'POST',
     host: 'api.example',
     path: '/orders',
@@ -58,7 +60,7 @@ function signed(
     bodyHash: createHash('sha256').update(bytes).digest('hex'),
   });
   const signature = createHmac('sha256', Buffer.from(secret, 'base64')).update(text).digest('hex');
-  const headers = ['x-client-id', 'bot-1', 'x-timestamp', timestamp, 'x-nonce', NONCE, 'x-signature', signature];
+  const headers = ['x-client-id', 'bot-1', 'x-timestamp', timestamp, 'x-nonce', nonce, 'x-signature', signature];
   const exchange = new Exchange(
     'id',
     'POST',
@@ -97,7 +99,14 @@ describe('signedRequestCheck', () => {
   it('accepts a good signature; the claims stand where the policy looks for them', async () => {
     const { found, nonces } = await outcome(signed().exchange);
     const claims = { sub: 'bot', user: { id: 'bot' }, realm: { roles: ['trader'] }, tenant: 'acme' };
-    assert.deepEqual(found, { kind: 'accepted', authenticator: 'bots', identity: { claims }, expiresAt: null });
+    const credential = `client bot-1 ${createHash('sha256').update(SECRET).digest('hex')}`;
+    assert.deepEqual(found, {
+      kind: 'accepted',
+      authenticator: 'bots',
+      identity: { claims },
+      expiresAt: null,
+      credential,
+    });
     assert.deepEqual(nonces.asked, [{ client: 'bot-1', nonce: NONCE, timestampMs: NOW, toleranceMs: 30_000 }]);
   });
 
@@ -134,6 +143,37 @@ describe('signedRequestCheck', () => {
       assert.deepEqual([result.said, result.nonces.asked, reads], [said, [], [16]]);
     });
   }
+
+  it('a request whose body takes until its nonce may be forgotten is not let in again', async () => {
+    const nonces = new MemoryNonces();
+    let elapsed = 0;
+    const check = signedRequestCheck(
+      [list],
+      () => nonces,
+      pointers,
+      evaluator,
+      () => elapsed,
+    );
+    const arriving = (offsetMs: number, bodyMs: number, nonce: string) => {
+      const { exchange } = signed(offsetMs, Buffer.from('body'), SECRET, nonce);
+      const { readBody } = exchange.body;
+      exchange.body = {
+        readBody: (maxBytes) => {
+          elapsed += bodyMs;
+          return readBody(maxBytes);
+        },
+      };
+      return check.check(exchange);
+    };
+    assert.equal(typeof (await arriving(-30_000, 0, NONCE)), 'object');
+    assert.equal(typeof (await arriving(30_000, 0, `${NONCE}-other`)), 'object');
+    assert.equal(await arriving(30_000, 10_001, NONCE), 'timestamp', 'the copy began in time, and ended late');
+    assert.equal(
+      typeof (await arriving(20_000, 9_000, `${NONCE}-slow`)),
+      'object',
+      'the honest twin, slow and in time',
+    );
+  });
 
   it('a signature by another secret uses up no nonce', async () => {
     const result = await outcome(signed(0, Buffer.from('body'), Buffer.alloc(32, 1).toString('base64')).exchange);

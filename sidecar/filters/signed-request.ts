@@ -13,6 +13,7 @@ import {
   identityOf,
 } from './credential-check.ts';
 import { onlyHeader } from './credentials.ts';
+import { credentialOfClient } from './live-credentials.ts';
 
 const TIMESTAMP = /^[1-9]\d{9,10}$/;
 const NONCE = /^[A-Za-z0-9_-]{16,128}$/;
@@ -29,6 +30,8 @@ const NONCE_UNKNOWN = denial('store_unavailable', 'authenticate', 'nonces of sig
 interface KnownClient {
   readonly client: SignedRequestClient;
   readonly keys: readonly KeyObject[];
+  /** Of each key, as `credentialOfClient` names it. */
+  readonly credentials: readonly string[];
   readonly list: SignedRequestAuthenticator;
   readonly nonces: NonceStore;
   identity: Identity | null;
@@ -44,20 +47,22 @@ interface Claim {
 
 /**
  * Accepts requests that a known client signed (docs/signed-requests.md), each once. The cheap checks come first; the body is read
- * only for a client that is known and a timestamp that is near, and a nonce is kept only when the signature is good.
+ * only for a client that is known and a timestamp that is near, and a nonce is kept only when the signature is good. `clock`: milliseconds.
  */
 export function signedRequestCheck(
   lists: readonly SignedRequestAuthenticator[],
   noncesOf: (secret: string) => NonceStore,
   pointers: IdentityPointers,
   evaluator: AccessEvaluator,
+  clock: () => number = () => performance.now(),
 ): CredentialCheck {
   const known = new Map<string, KnownClient>();
   for (const list of lists) {
     const nonces = noncesOf(list.secret);
     for (const client of list.clients) {
       const keys = client.secrets.map((secret) => createSecretKey(Buffer.from(secret, 'base64')));
-      known.set(client.id, { client, keys, list, nonces, identity: null });
+      const credentials = keys.map((_, index) => credentialOfClient(client, index));
+      known.set(client.id, { client, keys, credentials, list, nonces, identity: null });
     }
   }
 
@@ -70,8 +75,8 @@ export function signedRequestCheck(
     if (!isLike(nonce, NONCE) || !isLike(signature, SIGNATURE)) return 'malformed';
     const found = known.get(client);
     if (found === undefined) return 'unknown_client';
-    if (Math.abs(receivedAt - Number(timestamp) * 1_000) > found.list.toleranceMs) return 'timestamp';
-    return { known: found, timestamp, nonce, signature };
+    const claim = { known: found, timestamp, nonce, signature };
+    return isNear(claim, receivedAt) ? claim : 'timestamp';
   };
 
   return {
@@ -81,18 +86,24 @@ export function signedRequestCheck(
       const claim = claimOf(exchange);
       if (typeof claim === 'string') return claim;
       const { list, client, nonces } = claim.known;
+      const askedAt = clock();
       const body = await exchange.body.readBody(list.maxBytes);
       if (typeof body === 'string') return UNREAD[body];
-      if (!isSigned(exchange, body, claim)) return 'signature';
+      // A copy whose body comes slowly enough would else be let in when its nonce is forgotten already.
+      const now = exchange.receivedAt + Math.floor(clock() - askedAt);
+      if (!isNear(claim, now)) return 'timestamp';
+      const secret = secretOf(exchange, body, claim);
+      if (secret < 0) return 'signature';
       const nonce = { client: client.id, nonce: claim.nonce, timestampMs: Number(claim.timestamp) * 1_000 };
-      const verdict = await nonces.use({ ...nonce, toleranceMs: list.toleranceMs }, exchange.receivedAt);
-      return conclude(claim.known, verdict, pointers, evaluator);
+      const verdict = await nonces.use({ ...nonce, toleranceMs: list.toleranceMs }, now);
+      return conclude(claim.known, secret, verdict, pointers, evaluator);
     },
   };
 }
 
 function conclude(
   known: KnownClient,
+  secret: number,
   verdict: NonceVerdict,
   pointers: IdentityPointers,
   evaluator: AccessEvaluator,
@@ -100,20 +111,27 @@ function conclude(
   if (verdict === 'used') return 'replayed';
   if (verdict === 'unknown' && known.list.onStoreFailure === 'Deny') return NONCE_UNKNOWN;
   known.identity ??= identityOf(known.client, pointers, evaluator);
-  return { kind: 'accepted', authenticator: known.list.name, identity: known.identity, expiresAt: null };
+  const { credentials, list, identity } = known;
+  const credential = credentials[secret] as string;
+  return { kind: 'accepted', authenticator: list.name, identity, expiresAt: null, credential };
 }
 
-function isSigned(exchange: Exchange, body: Buffer, { known, timestamp, nonce, signature }: Claim): boolean {
+/** The index of the client's secret that a request is signed by; negative: by none. */
+function secretOf(exchange: Exchange, body: Buffer, { known, timestamp, nonce, signature }: Claim): number {
   const { method, host, path, query } = exchange;
   const bodyHash = hash('sha256', body, 'hex');
   const text = canonicalRequest({ client: known.client.id, timestamp, nonce, method, host, path, query, bodyHash });
   const given = Buffer.from(signature, 'hex');
-  let good = false;
+  let good = -1;
   // Every secret, whichever fits: which of the two a client uses is not for others to see.
-  for (const key of known.keys) {
-    if (timingSafeEqual(createHmac('sha256', key).update(text).digest(), given)) good = true;
+  for (const [index, key] of known.keys.entries()) {
+    if (timingSafeEqual(createHmac('sha256', key).update(text).digest(), given)) good = index;
   }
   return good;
+}
+
+function isNear({ known, timestamp }: Claim, now: number): boolean {
+  return Math.abs(now - Number(timestamp) * 1_000) <= known.list.toleranceMs;
 }
 
 function isLike(value: ReturnType<typeof onlyHeader>, pattern: RegExp): value is string {

@@ -31,8 +31,10 @@ export interface ThreatsOptions {
 /** Looks at how each exchange ended: tells security events and counts offences. Changes no answer and waits for nothing. */
 export function threats({ log, metrics, pathMatching, watch }: ThreatsOptions): Filter {
   const count = watch === null ? null : counters(watch, pathMatching);
+  // What an access policy in Shadow would have refused must not lead to a block that is carried out.
+  const countInShadow = watch?.bundle.mode === 'Shadow' ? count : null;
 
-  const refused = (exchange: Exchange, code: string, reason: string, now: number): void => {
+  const refused = (exchange: Exchange, code: string, reason: string, now: number, count: Counters | null): void => {
     switch (code) {
       case 'blocked':
         metrics.suspicious('blocked');
@@ -69,15 +71,16 @@ export function threats({ log, metrics, pathMatching, watch }: ThreatsOptions): 
   return {
     name: 'threats',
     onFinish: (exchange) => {
-      const { refusal, shadowDenials, loginFailure, loginSuccess } = exchange;
+      const { refusal, shadowDenials, loginFailure, loginSuccess, refreshReuse } = exchange;
       const nothing = refusal === '' && shadowDenials === null && loginFailure === null && loginSuccess === null;
       if (nothing && count?.countsAnswers !== true) return;
       const now = Math.floor(exchange.receivedAt + performance.now() - exchange.startedAt);
-      if (refusal !== '') refused(exchange, refusal, exchange.refusalReason, now);
+      if (refusal !== '') refused(exchange, refusal, exchange.refusalReason, now, count);
       if (shadowDenials !== null) {
-        for (const { code, reason } of shadowDenials) refused(exchange, code, reason, now);
+        for (const { code, reason } of shadowDenials) refused(exchange, code, reason, now, countInShadow);
       }
       if (loginFailure !== null) failedLogin(exchange, loginFailure.user, now);
+      if (refreshReuse !== null) log('refresh_token_reused', now, { ...about(exchange), user: refreshReuse.user });
       if (count === null || refusal === 'blocked') return;
       if (refusal === '' && count.isRefusedLogin(exchange)) failedLogin(exchange, null, now);
       if (loginSuccess !== null) count.loggedIn(exchange, loginSuccess.user, now);

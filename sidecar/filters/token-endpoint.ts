@@ -170,5 +170,6 @@ class EndpointRequest implements TokenRequest {
       this.#exchange.loginFailure = { user: this.#name };
       this.#metrics.loginFailed();
     } else if (event.kind === 'LoggedIn') this.#exchange.loginSuccess = { user: this.#name };
+    else if (event.kind === 'RefreshTokenReused') this.#exchange.refreshReuse = { user: event.user };
   }
 }

@@ -8,7 +8,7 @@ import type { LogSink } from '../../runtime/log.ts';
 import { compileBrokers } from '../egress/compile-brokers.ts';
 import { compileClientAddress } from '../engine/client-address.ts';
 import type { Pipeline } from '../engine/engine-context.ts';
-import { DEFAULT_UPSTREAM_TIMEOUTS } from '../engine/upstream-connection.ts';
+import { DEFAULT_UPSTREAM_TIMEOUTS, timeoutsOf } from '../engine/upstream-connection.ts';
 import { apiKeyCheck } from '../filters/api-key.ts';
 import { authenticate } from '../filters/authenticate.ts';
 import { authorize } from '../filters/authorize.ts';
@@ -20,6 +20,7 @@ import { credentialPlaces, tokenParameters } from '../filters/credentials.ts';
 import { csrf, originTrust } from '../filters/csrf.ts';
 import { jwks } from '../filters/jwks.ts';
 import { LIMIT_HEADERS, type LimitLayers, limitLayers } from '../filters/limits.ts';
+import { LiveCredentials } from '../filters/live-credentials.ts';
 import { requestLog } from '../filters/request-log.ts';
 import { route } from '../filters/route.ts';
 import { securityHeaders } from '../filters/security-headers.ts';
@@ -58,6 +59,8 @@ export interface PipelineParts {
   readonly candidates?: Filter | null;
   /** What answers token endpoints; absent or null: this pod issues no tokens. */
   readonly tokenHandlers?: TokenHandlers | null;
+  /** What ends WebSockets whose credential is gone; absent where none are opened. */
+  readonly live?: LiveCredentials;
   /** What clients speak; default http. */
   readonly scheme?: 'http' | 'https';
 }
@@ -83,9 +86,10 @@ export function buildPipeline({
   sink,
   load,
   breakers,
-  scheme,
+  scheme = 'http',
   candidates,
   tokenHandlers,
+  live = new LiveCredentials(),
 }: PipelineParts): Pipeline {
   const evaluator = compileAccess(access);
   const shadow = access.mode === 'Shadow';
@@ -119,19 +123,20 @@ export function buildPipeline({
       verifier,
       revocation: access.revocation ? revocationCheck(access.revocation, access.jwt, stores.revocationsOf) : null,
       checks: credentialChecks(access, stores, evaluator),
+      live,
       withoutTokens: tokenParameters(access.jwt),
       evaluator,
       metrics,
       spendAnonymous,
       shadow,
     }),
-    csrf(access.cors?.origins ?? [], shadow),
+    csrf(access.cors?.origins ?? [], scheme, shadow),
     measures.blocklistBySubject,
     layers?.bySubject,
     measures.throttle,
     authorize(evaluator, metrics, shadow),
     bodies === null ? null : validateBody(bodies, shadow),
-    shadow ? null : tokenLayer(access, tokenHandlers?.(access, stores, evaluator), metrics, spendAnonymous),
+    shadow ? null : tokenLayer(access, tokenHandlers?.(access, stores, evaluator), scheme, metrics, spendAnonymous),
     limits === null ? null : connectionLayer(limits, stores),
     breakers === undefined || limits?.circuitBreaker === undefined ? null : breaker(breakers, limits.mode === 'Shadow'),
   ];
@@ -149,7 +154,7 @@ export function buildPipeline({
     filters: filters.filter((filter) => filter !== null && filter !== undefined),
     pathMatching: access.pathMatching,
     clientAddress,
-    timeouts: limits?.timeouts ?? DEFAULT_UPSTREAM_TIMEOUTS,
+    timeouts: limits === null ? DEFAULT_UPSTREAM_TIMEOUTS : timeoutsOf(limits),
     connections: { config: limits?.connections ?? DEFAULT_CONNECTIONS, shadow: limits?.mode === 'Shadow' },
     ownedAnswerHeaders: owned,
     forwardLines: forwardLines(clientAddress, access.forward.identityHeaders, scheme),
@@ -176,12 +181,13 @@ function credentialChecks(
 function tokenLayer(
   { tokens, pathMatching, cors }: AccessBundle,
   handlers: ReadonlyMap<string, Handler> | undefined,
+  scheme: 'http' | 'https',
   metrics: PolicyMetrics,
   spendAnonymous: LimitLayers['spendAnonymous'],
 ): Filter | null {
   if (tokens === undefined) return null;
   if (handlers === undefined) return tokensElsewhere(tokens, pathMatching);
   if (handlers.size === 0) return null;
-  const originTrusted = originTrust(cors?.origins ?? []);
+  const originTrusted = originTrust(cors?.origins ?? [], scheme);
   return tokenEndpoint({ handlers, pathMatching, metrics, originTrusted, spendAnonymous });
 }

@@ -76,6 +76,8 @@ export class Exchange {
   loginFailure: { readonly user: string } | null = null;
   /** Set by the login endpoint when somebody logged in, under the name as the client wrote it. */
   loginSuccess: { readonly user: string } | null = null;
+  /** Set by the refresh endpoint when a token came back after it had been replaced: whose it was. */
+  refreshReuse: { readonly user: string } | null = null;
   /** For the login endpoint, to be asked before it looks at a password: the denial of a name that is under attack. */
   loginGuard: ((user: string, exchange: Exchange) => Promise<Denial | undefined>) | null = null;
   /** Decisions that Shadow mode did not carry out. */

@@ -61,9 +61,14 @@ export interface Cleared {
 }
 
 const MAX_ID_LENGTH = 160;
+/** Whoever fails to log in chooses the name that an administrator's terminal shows: no escape sequences, second lines or reversed text. */
+const NOT_SHOWN = /^sha256:|[\p{C}[\p{Z}--[ ]]]/v;
 
-/** A subject as it is stored: kind, `=` and its name or, when that is long, its SHA-256, so that a bound in entries is one in bytes. */
+/**
+ * A subject as it is stored and shown: kind, `=` and its name or, when that is long or not printable, its SHA-256, so that a bound in
+ * entries is one in bytes.
+ */
 export function subjectId(kind: string, name: string): string {
-  if (name.length <= MAX_ID_LENGTH) return `${kind}=${name}`;
+  if (name.length <= MAX_ID_LENGTH && !NOT_SHOWN.test(name)) return `${kind}=${name}`;
   return `${kind}=sha256:${createHash('sha256').update(name).digest('base64url')}`;
 }

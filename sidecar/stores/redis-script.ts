@@ -5,6 +5,7 @@ import { causeOf, type RedisConnection } from './redis-connection.ts';
 
 /** A call on a connection that is still being opened waits for it, but not for long. */
 const OPENING_MS = 20;
+const TRY_AGAIN_MS = 50;
 
 /** A Lua script as Redis knows it. */
 export class LuaScript {
@@ -39,6 +40,23 @@ export class RedisScript {
   constructor(connection: RedisConnection, script: string) {
     this.#connection = connection;
     this.#script = new LuaScript(script);
+  }
+
+  /**
+   * As `run`, for what can wait: tries again for about `patienceMs` while Redis does not answer. An answer that came too late was a run too:
+   * the script must bear being run twice.
+   */
+  async runPatiently(
+    keys: readonly string[],
+    args: readonly (string | number)[],
+    patienceMs: number,
+  ): Promise<unknown> {
+    const until = performance.now() + patienceMs;
+    for (;;) {
+      const reply = await this.run(keys, args);
+      if (reply !== undefined || this.#connection.state === 'closed' || performance.now() >= until) return reply;
+      await setTimeout(TRY_AGAIN_MS);
+    }
   }
 
   async run(keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {

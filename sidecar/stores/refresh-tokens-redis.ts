@@ -10,6 +10,9 @@ import {
   type Successor,
 } from './refresh-tokens.ts';
 
+/** A log-in can wait, and is worth it: the user would have to repeat it. */
+const PATIENCE_MS = 1_000;
+
 /** Settings of RedisRefreshTokens. */
 export interface RedisRefreshTokensOptions {
   readonly connection: RedisConnection;
@@ -47,12 +50,14 @@ export class RedisRefreshTokens implements RefreshTokenStore {
     now: number,
   ): Promise<boolean> {
     const args = [hash, JSON.stringify(session), lifetimeMs, family, this.#clock(now)];
-    return (await this.#begin.run(this.#keys(family), args)) === 1;
+    return (await this.#begin.runPatiently(this.#keys(family), args, PATIENCE_MS)) === 1;
   }
 
   async rotate(family: string, hash: string, successor: Successor, graceMs: number, now: number): Promise<Rotation> {
     const args = [hash, successor.salt, successor.hash, graceMs, MAX_LINKS, family, this.#clock(now)];
-    const reply = await this.#rotate.run(this.#keys(family), args);
+    // Within the grace a second run finds the successor that the first one made; after it, it would end the family.
+    const patienceMs = graceMs < 2 * PATIENCE_MS ? 0 : PATIENCE_MS;
+    const reply = await this.#rotate.runPatiently(this.#keys(family), args, patienceMs);
     if (!Array.isArray(reply)) return { kind: 'Unavailable' };
     const [text, expiresInMs, ...salts] = reply;
     if (text === undefined) return { kind: 'Unknown' };
@@ -62,7 +67,7 @@ export class RedisRefreshTokens implements RefreshTokenStore {
   }
 
   async revoke(family: string): Promise<boolean> {
-    return (await this.#revoke.run(this.#keys(family), [family])) === 1;
+    return (await this.#revoke.runPatiently(this.#keys(family), [family], PATIENCE_MS)) === 1;
   }
 
   async count(now: number): Promise<number | null> {

@@ -1,5 +1,5 @@
 import { PortcullisError } from '../../policy/errors.ts';
-import type { Policies } from '../enforcement.ts';
+import type { Policies } from '../enforcement-options.ts';
 import type { Block } from '../stores/blocks.ts';
 import type { Stores } from '../stores/open-stores.ts';
 import type { SecurityLog } from './security-log.ts';
@@ -21,11 +21,6 @@ export interface BlockReport {
   /** Where they are held: shared by all pods of the policy, or by this one alone. */
   readonly store: 'shared' | 'unavailable' | 'memory';
   readonly blocks: readonly BlockRow[];
-}
-
-/** What is to be cleared: subjects as a report has them, null: all. */
-export interface ClearRequest {
-  readonly subjects: readonly string[] | null;
 }
 
 /** What was cleared. */

@@ -8,6 +8,7 @@ export const SECURITY_EVENTS = {
   suspicious_api_usage: 'critical',
   unauthorized_access_attempt: 'critical',
   data_exfiltration_attempt: 'critical',
+  refresh_token_reused: 'warning',
   rate_limit_penalty: 'warning',
   blocks_cleared: 'info',
 } as const satisfies Readonly<Record<string, Severity>>;

@@ -1,4 +1,4 @@
-import { setPriority } from 'node:os';
+import { getPriority, setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import { compareSync } from 'bcryptjs';
 
@@ -9,7 +9,7 @@ export interface BcryptTask {
 }
 
 // On Linux a thread has a priority of its own: requests that need no bcrypt come first.
-setPriority(0, 10);
+setPriority(0, Math.min(19, getPriority(0) + 10));
 
 parentPort?.on('message', ({ password, hashes }: BcryptTask) => {
   const [first] = hashes.map((hash) => compareSync(password, hash));

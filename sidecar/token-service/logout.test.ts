@@ -61,6 +61,18 @@ describe('logout', () => {
     assert.deepEqual(seen, [claims.exp * 1000 + 60_000]);
   });
 
+  it('one user cannot fill up the revocations of all: past 1,000 tokens the user is revoked, and others log out as ever', async () => {
+    const revocations = new MemoryRevocations(1_010);
+    const { post } = await loggedIn({ revocations });
+    const iat = T / 1000;
+    const token = (sub: string, jti: string) => ({ ...claims, sub, jti, iat });
+    for (let i = 0; i < 2_000; i++) answered(await post(LOGOUT, { claims: token('eve', `eve-${i}`) }));
+    answered(await post(LOGOUT, { claims: token('ann', 'anns') }));
+    assert.equal(revocations.check('eve-1999', 'eve', T), 'revoked');
+    assert.equal(revocations.check('anns', 'ann', T), 'revoked');
+    assert.equal(revocations.check('another', 'ann', T), 'ok', 'what is not revoked is known to be good');
+  });
+
   it('a body that is no JSON: 400', async () => {
     const answer = await (await loggedIn()).post(LOGOUT, { body: 'bye', claims });
     assert.equal('denial' in answer && answer.denial, 'body_invalid');

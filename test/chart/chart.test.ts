@@ -203,6 +203,11 @@ const REFUSED: readonly (readonly [name: string, values: object, says: RegExp])[
     /'\/webhook\/issuerRef': missing property 'name'/,
   ],
   [
+    'one port for two things',
+    { sidecar: { egressPort: 14_181 } },
+    /sidecar\.adminPort and sidecar\.egressPort are the same; write two/,
+  ],
+  [
     'a host for a URL',
     { jwks: { externalUrl: 'keys.example.com' } },
     /'\/jwks\/externalUrl': 'keys.example.com' does not/,

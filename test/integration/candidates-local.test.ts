@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { type LocalOptions, parseLocalOptions } from '../../cli/local/local-options.ts';
 import { type RunningLocal, startLocal } from '../../cli/local/start-local.ts';
+import { startMessage } from '../../cli/local/start-message.ts';
 import { PortcullisError } from '../../policy/errors.ts';
 import { SILENT_SINK } from '../../runtime/log.ts';
 import { send } from '../support/raw-http.ts';
@@ -21,6 +22,7 @@ describe('candidates in local mode', { timeout: 60_000 }, () => {
   let directory: string;
   let upstream: RecordingUpstream;
   let local: RunningLocal;
+  let options: LocalOptions;
   const said: string[] = [];
   const optionsOf = (...more: string[]): LocalOptions => {
     const free = ['--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--state', join(directory, '.state')];
@@ -33,7 +35,8 @@ describe('candidates in local mode', { timeout: 60_000 }, () => {
     upstream = await recordingUpstream();
     await writeFile(join(directory, 'live.yaml'), policy('live', 'GET'));
     await writeFile(join(directory, 'next.yaml'), policy('next', 'POST'));
-    local = await startLocal(optionsOf('--access-policy', 'live', '--candidate-access-policy', 'next'), host);
+    options = optionsOf('--access-policy', 'live', '--candidate-access-policy', 'next');
+    local = await startLocal(options, host);
   });
   after(async () => {
     await local?.stop();
@@ -60,9 +63,15 @@ describe('candidates in local mode', { timeout: 60_000 }, () => {
     assert.equal(await differences(), 1);
   });
 
+  it('are told of at the start', () => {
+    const message = startMessage(local, options);
+    assert.match(message, /AccessPolicy default\/live, 1 rule \(Enforce\)$/m);
+    assert.match(message, /^ +candidate AccessPolicy default\/next is tried, and changes nothing$/m);
+  });
+
   it('must exist', async () => {
-    const options = optionsOf('--access-policy', 'live', '--candidate-access-policy', 'nxt');
-    await assert.rejects(startLocal(options, host), (error) => {
+    const missing = optionsOf('--access-policy', 'live', '--candidate-access-policy', 'nxt');
+    await assert.rejects(startLocal(missing, host), (error) => {
       assert.ok(error instanceof PortcullisError);
       assert.match(error.message, /there is no AccessPolicy nxt; there are default\/live, default\/next/);
       return true;

@@ -111,7 +111,7 @@ describe('local mode', () => {
     assert.equal(await statusOf('/orders'), 401);
     assert.equal(await statusOf('/orders', (await token()).text), 200);
     assert.equal(await statusOf('/other', (await token()).text), 403);
-    assert.match(startMessage(local, optionsOf()), /AccessPolicy default\/orders, 1 rules \(Enforce\)/);
+    assert.match(startMessage(local, optionsOf()), /AccessPolicy default\/orders, 1 rule \(Enforce\)/);
   });
 
   it('refuses a second one on the same state directory', async () => {

@@ -8,11 +8,13 @@ import { after, before, describe, it } from 'node:test';
 import { WebSocket, WebSocketServer } from 'ws';
 import { memoryIo } from '../../cli/keys/testing/memory-io.ts';
 import { runRevokeToken } from '../../cli/tokens/run-revoke-token.ts';
+import { apiKeyHash, apiKeyOf } from '../../policy/credentials/api-key.ts';
 import { RedisServer, redisMissing } from '../redis/redis-server.ts';
 import { send } from '../support/raw-http.ts';
 import { recordingUpstream } from '../support/recording-upstream.ts';
 import { startSidecarProcess } from '../support/sidecar-process.ts';
-import { baseAccess, rule, validToken } from '../support/sidecar-under-test.ts';
+import { baseAccess, type PolicyUnderTest, rule, validToken } from '../support/sidecar-under-test.ts';
+import { signedHeaders } from '../support/sign-request.ts';
 import { serve } from '../support/tcp-server.ts';
 
 const rules = [rule('guarded', ['/**'], [{ authenticated: true }])];
@@ -85,6 +87,53 @@ describe('sidecar revoke', { timeout: 60_000 }, () => {
     const [code] = await closed;
     assert.deepEqual([code, staying.readyState], [1008, WebSocket.OPEN]);
     staying.terminate();
+  });
+
+  it('an API key and a secret of a client that are taken out of the policy lose their WebSockets, others do not', async () => {
+    const server = createServer();
+    new WebSocketServer({ server });
+    await using application = await serve(server);
+    const keys = [1, 2].map((fill) => apiKeyOf(Buffer.alloc(24, fill)));
+    const secrets = [1, 2].map((fill) =>
+      Buffer.from(Array.from({ length: 32 }, (_, at) => (at * 37 + fill * 101) & 255)).toString('base64'),
+    );
+    const whose = { roles: [], tenant: null, tier: null };
+    const list = {
+      name: 'bots',
+      secret: 'test/bots',
+      toleranceMs: 60_000,
+      maxBytes: 64,
+      onStoreFailure: 'Deny',
+    } as const;
+    const policy = (kept: readonly string[], keptSecrets: readonly string[]): PolicyUnderTest => ({
+      access: {
+        rules,
+        apiKeys: [
+          {
+            name: 'people',
+            header: 'x-api-key',
+            keys: kept.map((key) => ({ ...whose, subject: 'ann', sha256: apiKeyHash(key), expiresAt: null })),
+          },
+        ],
+        signedRequests: [{ ...list, clients: [{ ...whose, id: 'bot-1', subject: 'bot', secrets: keptSecrets }] }],
+      },
+    });
+    await using sidecar = await startSidecarProcess({ upstreams: [application.port], policy: policy(keys, secrets) });
+    const [port = 0] = (await sidecar.ports()).traffic;
+    const open = async (headers: Record<string, string>): Promise<WebSocket> => {
+      const socket = new WebSocket(`ws://127.0.0.1:${port}/feed`, { headers });
+      await once(socket, 'open');
+      return socket;
+    };
+    const bySecret = (secret: string) =>
+      open(signedHeaders({ id: 'bot-1', secret }, { method: 'GET', url: `http://127.0.0.1:${port}/feed`, body: '' }));
+    const [leaving, staying] = [await open({ 'X-API-Key': keys[0]! }), await open({ 'X-API-Key': keys[1]! })];
+    const [old, current] = [await bySecret(secrets[0]!), await bySecret(secrets[1]!)];
+    const closed = Promise.all([once(leaving, 'close'), once(old, 'close')]);
+    await sidecar.mount(2, policy(keys.slice(1), secrets.slice(1)));
+    const codes = (await closed).map(([code]) => code);
+    assert.deepEqual([codes, staying.readyState, current.readyState], [[1008, 1008], WebSocket.OPEN, WebSocket.OPEN]);
+    for (const socket of [staying, current]) socket.terminate();
   });
 
   it('says why it cannot: another issuer, nothing to look at, wrong flags', async () => {

@@ -47,6 +47,9 @@ describe('token endpoints', () => {
     assert.equal(codeOf(await refresh(first)), '401 refresh_token_invalid');
     assert.equal(codeOf(await refresh(second.refresh_token)), '401 refresh_token_invalid', 'whoever has it');
     assert.match(sut.log().join('\n'), /"code":"refresh_token_invalid","reason":"used again after it was replaced/);
+    const events = sut.log().filter((line) => line.includes('"event_type":"refresh_token_reused"'));
+    assert.equal(events.length, 1, 'told once');
+    assert.match(events[0] ?? '', /"severity":"warning".*"user":"ann"/);
   });
 
   it('keep sessions over changes of the policy, and ask today’s users', async (t) => {
@@ -110,7 +113,7 @@ describe('token endpoints', () => {
     const register = (password: unknown) =>
       sut.post('/auth/register', `{ "email": "ann@example.com",  "password": ${JSON.stringify(password)} }`);
     const broken: readonly (readonly [unknown, readonly string[]])[] = [
-      ['ab', ['at least 12 characters', 'an upper-case letter', 'a digit', 'neither a letter nor a digit']],
+      ['zq', ['at least 12 characters', 'an upper-case letter', 'a digit', 'neither a letter nor a digit']],
       ['lowercaseonly1!', ['an upper-case letter']],
       ['UPPERCASEONLY1!', ['a lower-case letter']],
       ['No-digit-in-here', ['a digit']],

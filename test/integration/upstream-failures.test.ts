@@ -15,6 +15,7 @@ import {
   staySilent,
   type UpstreamBehaviour,
 } from '../support/recording-upstream.ts';
+import { startSidecarUnderTest } from '../support/sidecar-under-test.ts';
 import { tcpServer } from '../support/tcp-server.ts';
 
 const GET = 'GET /x HTTP/1.1\r\nHost: api.example\r\n\r\n';
@@ -231,3 +232,17 @@ function readRaw(port: number, bytes: string): Promise<{ readonly text: string; 
     socket.on('close', () => resolve({ text, error }));
   });
 }
+
+it('time-outs of a policy in Shadow are not carried out', async () => {
+  const tight = { timeouts: { connectMs: 100, requestMs: 100, idleMs: 100 } };
+  const sidecar = await startSidecarUnderTest({ limits: { mode: 'Enforce', ...tight } });
+  try {
+    sidecar.upstream.behave(drip(['', OK], 1_500));
+    assert.equal((await send(sidecar.port, GET)).status, 504);
+    await sidecar.publish({ limits: { mode: 'Shadow', ...tight } });
+    const answer = await send(sidecar.port, GET);
+    assert.deepEqual([answer.status, answer.body], [200, 'ok']);
+  } finally {
+    await sidecar.stop();
+  }
+});

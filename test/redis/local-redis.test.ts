@@ -101,7 +101,7 @@ describe('the store of portcullis local', { skip: redisMissing() }, () => {
       'a Secret with another kind of URL',
       () => POLICIES + secret(`https://:${WRONG_PASSWORD}@127.0.0.1`),
       [],
-      /Secret default\/redis has a key url that is no redis:\/\/ or rediss:\/\/ URL; write url: redis:\/\/host:6379/,
+      /Secret default\/redis has a key url that is no URL of a Redis; write url: redis:\/\/HOST:6379/,
     ],
   ];
   for (const [name, policies, flags, message] of refused) {

@@ -75,6 +75,19 @@ describe('refresh tokens in Redis', { skip: redisMissing() }, () => {
     assert.equal((await rotate(store, 1000)).kind, 'Unknown');
   });
 
+  it('waits for a Redis that is slow for a moment: a log-in is worth it', async () => {
+    const connection = connectionTo(server, 'pod-slow', 20);
+    await connection.opened;
+    const store = new RedisRefreshTokens({ connection, group: 'ns/slow' });
+    server.pause();
+    const begun = store.begin('f', 'hash', SESSION, 60_000, 0);
+    await until(() => connection.state === 'unavailable');
+    server.resume();
+    assert.equal(await begun, true);
+    assert.equal((await rotate(store, 60_000)).kind, 'Rotated');
+    await connection.close();
+  });
+
   it('says Unavailable while Redis is away, and loses no family that Redis kept', async () => {
     const connection = connectionTo(server, 'pod-fast', 200);
     await connection.opened;

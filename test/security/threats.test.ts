@@ -265,6 +265,17 @@ describe('threats', () => {
     assert.equal(await once({ path: '/x', from }), '200', 'what was counted in Shadow refuses nobody later');
   });
 
+  it('what an access policy in Shadow would refuse blocks nobody, whatever mode the limits are in', async () => {
+    await start({ threats: { bruteForce } });
+    const rules = [rule('private', ['/private'], [{ authenticated: true }])];
+    await sidecar.publish({ access: { mode: 'Shadow', rules } });
+    const asking = { path: '/private', from: '192.0.2.1', token: mintToken(forger, validClaims(Date.now(), {})) };
+    assert.deepEqual(await times(7, asking), Array(7).fill('200'));
+    assert.deepEqual(events(), { unauthorized_access_attempt: 7 });
+    await sidecar.publish({ access: { mode: 'Enforce', rules } });
+    assert.ok((await times(6, asking)).includes('429 blocked'), 'in Enforce it does');
+  });
+
   it('measures outlive a new bundle', async () => {
     await start({ threats: { scanning } });
     await times(5, { path: '/missing', from: '192.0.2.1' });

@@ -2,12 +2,17 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type TLSSocket, connect as tlsConnect } from 'node:tls';
+import { SIDECAR_PATHS } from '../../runtime/sidecar-arguments.ts';
 import type { HandshakeFailure } from '../../sidecar/engine/tls-listener.ts';
-import { type TestAuthority, testAuthority } from '../support/certificates.ts';
+import { mountSecret, type TestAuthority, testAuthority } from '../support/certificates.ts';
 import { type EngineUnderTest, startEngine } from '../support/engine-under-test.ts';
 import { answerAndClose, type RecordingUpstream, recordingUpstream, reset } from '../support/recording-upstream.ts';
+import { startSidecarProcess } from '../support/sidecar-process.ts';
+import { baseAccess, rule, validToken } from '../support/sidecar-under-test.ts';
 import { missingPrograms } from '../support/system-programs.ts';
 import { tcpServer } from '../support/tcp-server.ts';
 import { getTls } from '../support/tls-client.ts';
@@ -187,5 +192,30 @@ describe('TLS', { timeout: 60_000 }, () => {
     const client = connect(stopping.port, '127.0.0.1');
     await once(client, 'connect');
     await Promise.all([closedBy(client), stopping.engine.stop(0)]);
+  });
+});
+
+describe('cookies where the sidecar ends TLS', { timeout: 60_000 }, () => {
+  it('a page of this host that came without TLS is another origin', async () => {
+    const authority = await testAuthority();
+    const upstream = await recordingUpstream();
+    const jwt = baseAccess.jwt.map((each) => ({ ...each, from: [{ kind: 'cookie', cookie: 'session' }] as const }));
+    await using pod = await startSidecarProcess({
+      upstreams: [upstream.port],
+      policy: { access: { jwt, rules: [rule('all', ['/**'], [{ authenticated: true }])] } },
+      tlsSecret: 'orders-tls',
+    });
+    const { cert, key } = await authority.issue();
+    await mountSecret(join(pod.root, SIDECAR_PATHS.tls), { 'tls.crt': cert, 'tls.key': key });
+    const { traffic, admin } = await pod.ports();
+    while ((await fetch(`http://127.0.0.1:${admin}/readyz`)).status !== 200) await delay(20); // the time-out ends it
+    const post = async (origin: string): Promise<number> => {
+      const headers = { host: 'api.example', cookie: `session=${validToken()}`, origin };
+      return (await getTls(traffic[0] ?? 0, authority.ca, { method: 'POST', headers })).status;
+    };
+    assert.equal(await post('http://api.example'), 403);
+    assert.deepEqual(upstream.requests, []);
+    assert.equal(await post('https://api.example'), 200, 'honest twin');
+    await upstream.close();
   });
 });

@@ -96,14 +96,23 @@ describe('CircuitBreaker', () => {
     assert.equal(breaker.admit(500), REFUSED);
   });
 
-  it('trials that never end make room for others after a while', () => {
+  it('trials that do not end make room for others after a while, and still say something', () => {
     const breaker = opened(0);
-    const lost = breaker.admit(500);
+    const slow = breaker.admit(500);
     breaker.admit(500);
     assert.equal(breaker.admit(999), REFUSED);
     assert.notEqual(breaker.admit(1_000), REFUSED);
-    breaker.settle(lost, true, 1_000);
-    assert.equal(breaker.state(1_000), 'HalfOpen');
+    breaker.settle(slow, true, 1_000);
+    assert.equal(breaker.state(1_000), 'Open');
+  });
+
+  it('clients that send their bodies slowly do not keep it from closing', () => {
+    const breaker = opened(0);
+    for (let now = 500; breaker.state(now) !== 'Closed'; now += 500) {
+      assert.ok(now <= 1_500, 'one place in two is left to the others');
+      breaker.admit(now); // and never ends
+      request(breaker, false, now);
+    }
   });
 
   it('goes on under other numbers', () => {

@@ -10,6 +10,12 @@ export type BreakerState = 'Closed' | 'HalfOpen' | 'Open';
  */
 export type Permit = number;
 
+/**
+ * Milliseconds. Trials end when their clients want them to, who may send bodies as slowly as they like: those of a few must not keep it
+ * from closing for all.
+ */
+const TRIAL_PATIENCE_MS = 1_000;
+
 /** No permit: the breaker is open, or its trials are under way. */
 export const REFUSED: Permit = 0;
 
@@ -18,9 +24,9 @@ export const REFUSED: Permit = 0;
  * `settle` or `cancel`.
  *
  * Closed opens when the window holds `minimumRequests` outcomes or more, and `failureRatio` of them or more failed. Open
- * becomes HalfOpen at the first request after `openForMs`. HalfOpen lets `halfOpenRequests` through in all: when each
- * succeeded it closes with an empty window, at the first failure it opens. A trial that is neither within `openForMs`
- * makes room for another.
+ * becomes HalfOpen at the first request after `openForMs`. HalfOpen lets `halfOpenRequests` through, and as many more after each
+ * second (or `openForMs`, when that is less) in which they did not all end: when so many succeeded it closes with an empty window, at the
+ * first failure it opens.
  */
 export class CircuitBreaker {
   #config: CircuitBreakerConfig;
@@ -29,7 +35,9 @@ export class CircuitBreaker {
   #age: Permit = 1;
   /** When the state began. */
   #since = 0;
+  /** Since `#trialsSince`. */
   #trials = 0;
+  #trialsSince = 0;
   #successes = 0;
   #opens = 0;
 
@@ -63,11 +71,15 @@ export class CircuitBreaker {
   admit(now: number): Permit {
     if (this.#state === 'Closed') return this.#age;
     const { openForMs, halfOpenRequests } = this.#config;
-    if (now - this.#since >= openForMs) {
-      // From Open; or from HalfOpen whose trials never came back.
-      if (this.#state === 'Open' || this.#trials >= halfOpenRequests) this.#enter('HalfOpen', now);
+    if (this.#state === 'Open') {
+      if (now - this.#since < openForMs) return REFUSED;
+      this.#enter('HalfOpen', now);
     }
-    if (this.#state !== 'HalfOpen' || this.#trials >= halfOpenRequests) return REFUSED;
+    if (this.#trials >= halfOpenRequests) {
+      if (now - this.#trialsSince < Math.min(openForMs, TRIAL_PATIENCE_MS)) return REFUSED;
+      this.#trials = 0;
+      this.#trialsSince = now;
+    }
     this.#trials++;
     return this.#age;
   }
@@ -88,7 +100,7 @@ export class CircuitBreaker {
 
   /** The request ended without saying anything about the application: its client left, or it never reached it. */
   cancel(permit: Permit): void {
-    if (permit === this.#age && this.#state === 'HalfOpen') this.#trials--;
+    if (permit === this.#age && this.#trials > 0) this.#trials--;
   }
 
   #open(now: number): void {
@@ -101,6 +113,7 @@ export class CircuitBreaker {
     this.#since = now;
     this.#age++;
     this.#trials = 0;
+    this.#trialsSince = now;
     this.#successes = 0;
     this.#window.clear();
   }
