@@ -61,6 +61,13 @@ export function compileLimit(limit: Limit, index: number, spec: Spec, findings: 
       'counts all users behind one address together, and only authenticated requests use a Reserved lane; write key: [user]',
     );
   }
+  const everywhere = limit.match.paths.indexOf('/**');
+  if (limit.lane === 'Reserved' && everywhere >= 0) {
+    findings.warn(
+      [...path, 'match', 'paths', everywhere],
+      'what matches a Reserved lane passes shedding and the limits by address until it is authenticated; write the few paths that must always work',
+    );
+  }
   return {
     name: limit.name,
     match: limit.match,

@@ -103,6 +103,11 @@ describe('limits of a RateLimitPolicy', () => {
       /warning .*all users behind one address/,
     ],
     [
+      'a lane for every path',
+      one({ rate: '1/1m', key: ['user'], lane: 'Reserved', match: { paths: ['/a', '/**'], methods: ['DELETE'] } }),
+      /warning .*match\.paths\[1\]: .*passes shedding/,
+    ],
+    [
       'every address as a proxy',
       { clientIP: { trustedHops: 1, trustedProxies: ['::/0'] } },
       /warning .*::\/0 is every address/,

@@ -51,6 +51,7 @@ export class Egress implements RequestHandler {
   #clock: CoarseClock | null = null;
   #sweep: NodeJS.Timeout | null = null;
   #listenError: NodeJS.ErrnoException | null = null;
+  #retry: Promise<void> | null = null;
   #started = false;
   #stopped = false;
 
@@ -137,7 +138,11 @@ export class Egress implements RequestHandler {
     } catch (error) {
       this.#server = null;
       this.#cannotListen(error as NodeJS.ErrnoException);
-      void delay(RETRY_LISTEN_MS, undefined, { ref: false }).then(() => this.#listen());
+      // One chain of tries, however many policies come meanwhile.
+      this.#retry ??= delay(RETRY_LISTEN_MS, undefined, { ref: false }).then(() => {
+        this.#retry = null;
+        return this.#listen();
+      });
     }
   }
 
