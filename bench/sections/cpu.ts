@@ -26,12 +26,25 @@ export async function cpuSection(run: BenchRun): Promise<SectionReport> {
   const peers: Peer[] = [portcullis(ES256), portcullis(RS256), haproxy('verify', RS256), haproxy('cache', RS256)];
   if (run.envoyBinary !== null) peers.push(envoy(run.envoyBinary, RS256));
   const rounds = await saturate(run, peers, null);
-  const minima = new Map([...rounds].map(([peer, of]) => [peer, summarize(of).min]));
-  const ours = minima.get(peers[0] as Peer) ?? Number.NaN;
+  return cpuReport(
+    rounds,
+    'CPU per request',
+    `User and system time of the proxy's process in µs a request, ${CONNECTIONS} connections, ${run.options.seconds} s a round; the ratio is of the minima.`,
+  );
+}
+
+/** A table of µs a request, a proxy a line; ratios to the first. */
+export function cpuReport(
+  rounds: ReadonlyMap<Peer, readonly CpuRound[]>,
+  title: string,
+  caption: string,
+): SectionReport {
+  const readings = [...rounds].map(([peer, of]) => ({ peer, of, ...summarize(of) }));
+  const first = readings[0]?.min ?? Number.NaN;
   return {
     table: {
-      title: 'CPU per request',
-      caption: `User and system time of the proxy's process in µs a request, ${CONNECTIONS} connections, ${run.options.seconds} s a round; the ratio is of the minima.`,
+      title,
+      caption,
       columns: [
         'proxy',
         'µs min',
@@ -42,11 +55,11 @@ export async function cpuSection(run: BenchRun): Promise<SectionReport> {
         'failed',
         'quiet rounds',
       ],
-      rows: [...rounds].map(([peer, of]) => [
+      rows: readings.map(({ peer, of, min, median }) => [
         peer.name,
-        summarize(of).min.toFixed(1),
-        summarize(of).median.toFixed(1),
-        ratio(minima.get(peer) ?? Number.NaN, ours),
+        min.toFixed(1),
+        median.toFixed(1),
+        ratio(min, first),
         ...loadColumns(of),
       ]),
     },

@@ -5,9 +5,9 @@ import type { BenchRun } from '../bench-run.ts';
 import { haproxy } from '../peers/haproxy.ts';
 import type { Peer } from '../peers/peer.ts';
 import { portcullis } from '../peers/portcullis.ts';
-import { ratio, type SectionReport } from '../report.ts';
+import type { SectionReport } from '../report.ts';
 import { mintTokens } from '../tokens.ts';
-import { loadColumns, saturate, summarize } from './cpu.ts';
+import { cpuReport, saturate } from './cpu.ts';
 
 /** More tokens than the cache of verified ones holds: sent in turn, each is new again. */
 const COLD_TOKENS = 60_000;
@@ -31,34 +31,11 @@ export async function policiesSection(run: BenchRun): Promise<SectionReport> {
     haproxy('cache', RS256, 100),
     haproxy('cache', RS256, 1_000),
   ];
-  const rounds = await saturate(run, peers, null);
-  const minima = new Map([...rounds].map(([peer, of]) => [peer, summarize(of).min]));
-  const first = minima.get(peers[0] as Peer) ?? Number.NaN;
-  return {
-    table: {
-      title: 'CPU per request by policy',
-      caption:
-        'As above, limit in memory, access log, metrics. Rules: the last of them decides. Every token new: more tokens than the cache holds, sent in turn.',
-      columns: [
-        'proxy',
-        'µs min',
-        'µs median',
-        'ratio to the first',
-        'requests/s',
-        'core use',
-        'failed',
-        'quiet rounds',
-      ],
-      rows: [...rounds].map(([peer, of]) => [
-        peer.name,
-        summarize(of).min.toFixed(1),
-        summarize(of).median.toFixed(1),
-        ratio(minima.get(peer) ?? Number.NaN, first),
-        ...loadColumns(of),
-      ]),
-    },
-    data: [...rounds].map(([peer, of]) => ({ name: peer.name, rounds: of })),
-  };
+  return cpuReport(
+    await saturate(run, peers, null),
+    'CPU per request by policy',
+    'As above, limit in memory, access log, metrics. Rules: the last of them decides. Every token new: more tokens than the cache holds, sent in turn.',
+  );
 }
 
 function rulesName(count: number): string {

@@ -1,15 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { RateLimiterRedis, RateLimiterUnion } from 'rate-limiter-flexible';
 import type { Demand, LimitPlan } from '../../sidecar/stores/limiter-store.ts';
-import { RedisStore } from '../../sidecar/stores/redis-store.ts';
-import { until } from '../../test/redis/redis-clients.ts';
-import { RedisServer } from '../../test/redis/redis-server.ts';
+import type { RedisStore } from '../../sidecar/stores/redis-store.ts';
 import type { Table } from '../report.ts';
+import { withRedis } from './redis-in-use.ts';
 
 const LIMIT = 100;
 const WINDOW_MS = 2000;
-const PATIENT_MS = 10_000;
 
 interface Limiter {
   readonly name: string;
@@ -21,16 +19,7 @@ interface Limiter {
 
 /** What is admitted around a boundary of windows, and whether a denied request is charged to the limits that had room. */
 export async function exactnessTable(_requests: number, say: (line: string) => void): Promise<Table> {
-  const server = await RedisServer.start();
-  const store = new RedisStore({
-    redisUrl: server.url,
-    group: 'bench/limits',
-    replica: 'pod-0',
-    timeoutMs: PATIENT_MS,
-  });
-  const client = new Redis(server.url);
-  try {
-    await until(() => store.available);
+  return withRedis(async ({ store, client }) => {
     const rows: string[][] = [];
     for (const { name, consume, chargedInVain } of limiters(store, client)) {
       const most = await acrossABoundary(consume);
@@ -43,11 +32,7 @@ export async function exactnessTable(_requests: number, say: (line: string) => v
       columns: ['limiter', 'admitted / limit', 'charged in vain'],
       rows,
     };
-  } finally {
-    client.disconnect();
-    await store.close();
-    await server.remove();
-  }
+  });
 }
 
 function limiters(store: RedisStore, client: Redis): readonly Limiter[] {

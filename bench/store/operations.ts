@@ -1,15 +1,15 @@
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { RateLimiterRedis } from 'rate-limiter-flexible';
 import type { LimitPlan } from '../../sidecar/stores/limiter-store.ts';
-import { RedisStore } from '../../sidecar/stores/redis-store.ts';
-import { until, withAdmin } from '../../test/redis/redis-clients.ts';
-import { RedisServer } from '../../test/redis/redis-server.ts';
+import type { RedisStore } from '../../sidecar/stores/redis-store.ts';
+import { withAdmin } from '../../test/redis/redis-clients.ts';
+import type { RedisServer } from '../../test/redis/redis-server.ts';
 import { ratio, type Table } from '../report.ts';
+import { withRedis } from './redis-in-use.ts';
 
 const ROUNDS = 3;
 const CONCURRENCY = 16;
 const MANY_KEYS = 10_000;
-const PATIENT_MS = 10_000;
 /** Never reached. */
 const ENOUGH = 100_000_000;
 /** Reached at once. */
@@ -31,16 +31,7 @@ interface Reading {
 
 /** What a request costs here and in Redis, admitted under a hot key and under many, and denied. */
 export async function operationsTable(requests: number, say: (line: string) => void): Promise<Table> {
-  const server = await RedisServer.start();
-  const store = new RedisStore({
-    redisUrl: server.url,
-    group: 'bench/limits',
-    replica: 'pod-0',
-    timeoutMs: PATIENT_MS,
-  });
-  const client = new Redis(server.url);
-  try {
-    await until(() => store.available);
+  return withRedis(async ({ server, store, client }) => {
     const subjects = makeSubjects(store, client);
     const readings = new Map<Subject, Reading[]>(subjects.map((subject) => [subject, []]));
     for (let round = 0; round <= ROUNDS; round++) {
@@ -52,11 +43,7 @@ export async function operationsTable(requests: number, say: (line: string) => v
       say(`operations: round ${round} of ${ROUNDS}`);
     }
     return report(readings, requests);
-  } finally {
-    client.disconnect();
-    await store.close();
-    await server.remove();
-  }
+  });
 }
 
 function makeSubjects(store: RedisStore, client: Redis): readonly Subject[] {

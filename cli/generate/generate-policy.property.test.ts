@@ -5,6 +5,7 @@ import { parse } from 'yaml';
 import type { AccessPolicy } from '../../policy/api/access-policy.ts';
 import { decodeResource } from '../../policy/api/decode.ts';
 import { compileAccessPolicy } from '../../policy/compile/compile-access-policy.ts';
+import { NO_REFERENCES } from '../../policy/compile/references.ts';
 import { generatePolicy } from './generate-policy.ts';
 import { PERMISSION_SOURCES } from './operation-access.ts';
 
@@ -98,14 +99,7 @@ test('what is printed decodes and compiles, has each operation once, and lets in
       const decoded = decodeResource(parse(yaml));
       assert('resource' in decoded);
       const policy = decoded.resource as AccessPolicy;
-      const { findings } = compileAccessPolicy(policy, {
-        keySets: [],
-        secrets: [],
-        namespaces: [],
-        defaultStore: null,
-        defaultClientIp: null,
-        storeOverride: null,
-      });
+      const { findings } = compileAccessPolicy(policy, NO_REFERENCES);
       const invalid = findings.filter(({ severity, code }) => severity === 'error' && code === 'Invalid');
       assert.deepEqual(invalid, []);
       const operations = Object.values(openapi.paths).flatMap((item) =>

@@ -5,7 +5,7 @@ import { formatPath } from '../../policy/api/problem.ts';
 import { API_VERSION } from '../../policy/api/resource.ts';
 import { compileAccessPolicy } from '../../policy/compile/compile-access-policy.ts';
 import { mergeFindings } from '../../policy/compile/finding.ts';
-import type { References } from '../../policy/compile/references.ts';
+import { NO_REFERENCES } from '../../policy/compile/references.ts';
 import { type DecidedOperation, type GeneratedRule, groupRules } from './group-rules.ts';
 import { readDocument } from './openapi-document.ts';
 import { AccessReader, type PermissionSource } from './operation-access.ts';
@@ -42,14 +42,6 @@ export interface Generated {
 
 /** What etcd and an API server take of one object, with room for what they add. */
 const MAX_BYTES = 2 ** 20;
-const NOTHING: References = {
-  keySets: [],
-  secrets: [],
-  namespaces: [],
-  defaultStore: null,
-  defaultClientIp: null,
-  storeOverride: null,
-};
 
 /**
  * Makes an AccessPolicy of an OpenAPI document. What it prints decodes and compiles; only key set references are not followed.
@@ -148,7 +140,7 @@ function checkPolicy(yaml: string, report: Report): void {
   const decoded = decodeResource(parse(yaml, { maxAliasCount: 0 }));
   const [resource, problems] = 'problems' in decoded ? [decoded.faulty, decoded.problems] : [decoded.resource, []];
   const { findings } =
-    resource === undefined ? { findings: [] } : compileAccessPolicy(resource as AccessPolicy, NOTHING);
+    resource === undefined ? { findings: [] } : compileAccessPolicy(resource as AccessPolicy, NO_REFERENCES);
   for (const { path, message, severity, code } of mergeFindings(problems, findings)) {
     if (code !== 'Invalid') continue; // references, which a cluster resolves
     report[severity === 'error' ? 'error' : 'note'](null, `the policy's ${formatPath(path)}: ${message}`);

@@ -45,6 +45,16 @@ export interface References {
   readonly storeOverride: string | null;
 }
 
+/** Where there is nothing to refer to. */
+export const NO_REFERENCES: References = {
+  keySets: [],
+  secrets: [],
+  namespaces: [],
+  defaultStore: null,
+  defaultClientIp: null,
+  storeOverride: null,
+};
+
 /** The Secret of this name if policies may read it; null: reported at `path`. `holds`: what it is to hold, in words. */
 export function findSecret(
   name: string,
